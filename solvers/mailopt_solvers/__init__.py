@@ -1,0 +1,32 @@
+"""Linear program in, checked solution out. Knows nothing of games and is usable alone."""
+
+from mailopt_solvers.dispatch import solve
+from mailopt_solvers.errors import (
+    Infeasible,
+    InvalidProgram,
+    MailoptError,
+    SolverError,
+    SolverFailed,
+    SolverNotInstalled,
+    TimeLimit,
+    Unbounded,
+)
+from mailopt_solvers.program import Block, LinearProgram, ProgramBuilder
+from mailopt_solvers.solution import Solution, Termination
+
+__all__ = [
+    "Block",
+    "Infeasible",
+    "InvalidProgram",
+    "LinearProgram",
+    "MailoptError",
+    "ProgramBuilder",
+    "Solution",
+    "SolverError",
+    "SolverFailed",
+    "SolverNotInstalled",
+    "Termination",
+    "TimeLimit",
+    "Unbounded",
+    "solve",
+]

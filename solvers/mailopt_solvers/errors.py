@@ -1,0 +1,37 @@
+"""Errors of the linear-programming layer, and the base of every error the project raises.
+
+A solver that fails, a program without a feasible point, a program without a bound and a time limit are four
+different things, and each has its own type.
+"""
+
+
+class MailoptError(Exception):
+    """Base of every error raised on purpose by ``mailopt`` and ``mailopt_solvers``."""
+
+
+class InvalidProgram(MailoptError, ValueError):
+    """A linear program with wrong shapes, NaN, misplaced infinities or crossed bounds."""
+
+
+class SolverError(MailoptError):
+    """A linear program did not end with an optimal solution."""
+
+
+class SolverFailed(SolverError):
+    """The solver stopped without an answer, or its answer fails the check against the original data."""
+
+
+class Infeasible(SolverError):
+    """The solver reports that no point satisfies the constraints."""
+
+
+class Unbounded(SolverError):
+    """The solver reports that the objective improves without limit."""
+
+
+class TimeLimit(SolverError):
+    """The solver ran out of time; whatever it had is not an answer."""
+
+
+class SolverNotInstalled(MailoptError, ImportError):
+    """A solver was asked for by name and cannot be used here."""
