@@ -1,0 +1,146 @@
+"""Every error raised on purpose. One base, one type for each thing that can be wrong.
+
+Two questions are answered by the type: *what object* is wrong (:class:`InvalidGame`, :class:`InvalidPolicy`,
+:class:`InvalidDeviation`) and *what is wrong with it* (:class:`WrongShape`, :class:`InvalidNumber`,
+:class:`NotADistribution`, ...). The message says where and how to fix it.
+"""
+
+from mailopt_solvers import MailoptError, SolverError, SolverFailed, SolverNotInstalled
+
+
+class WrongShape(MailoptError, ValueError):
+    """An array whose shape does not fit the game."""
+
+
+class InvalidNumber(MailoptError, ValueError):
+    """A NaN, an infinity, a negative probability, or something that is not a number."""
+
+
+class NotADistribution(MailoptError, ValueError):
+    """A row of probabilities whose sum is further than 1e-9 from one."""
+
+
+class InvalidGame(MailoptError, ValueError):
+    """A game that does not make sense."""
+
+
+class GameShape(InvalidGame, WrongShape):
+    """Transitions, rewards, initial distribution, legal actions or names of a shape that does not fit."""
+
+
+class GameNumber(InvalidGame, InvalidNumber):
+    """A transition probability, reward or discount that is no proper number."""
+
+
+class GameDistribution(InvalidGame, NotADistribution):
+    """A transition row or the initial distribution does not sum to one."""
+
+
+class MissingTransition(InvalidGame):
+    """A legal joint action has no successor."""
+
+
+class InvalidHorizon(InvalidGame):
+    """Horizon and discount both given, neither given, or out of range."""
+
+
+class InvalidPolicy(MailoptError, ValueError):
+    """A correlated policy that does not make sense, by itself or on the game at hand."""
+
+
+class PolicyShape(InvalidPolicy, WrongShape):
+    """A policy whose shape does not fit the game."""
+
+
+class PolicyNumber(InvalidPolicy, InvalidNumber):
+    """A policy entry that is no probability."""
+
+
+class PolicyDistribution(InvalidPolicy, NotADistribution):
+    """A policy row that does not sum to one."""
+
+
+class IllegalAction(InvalidPolicy):
+    """A policy that gives probability to a joint action that is illegal in its state."""
+
+
+class InvalidDeviation(MailoptError, ValueError):
+    """A deviation or deviation class that does not fit the game."""
+
+
+class DeviationShape(InvalidDeviation, WrongShape):
+    """A deviation whose shape does not fit the game."""
+
+
+class DeviationNumber(InvalidDeviation, InvalidNumber):
+    """A deviation entry that is no probability."""
+
+
+class DeviationDistribution(InvalidDeviation, NotADistribution):
+    """A deviation row that does not sum to one."""
+
+
+class InvalidFile(MailoptError, ValueError):
+    """A file that cannot be read as what it should be."""
+
+
+class MalformedFile(InvalidFile):
+    """Truncated, not JSON or NPZ, or with missing, unknown or ill-typed fields."""
+
+
+class UnsupportedVersion(InvalidFile):
+    """A file of another format, or of a version this release does not read."""
+
+
+class NotConverged(MailoptError):
+    """A discounted evaluation could not reach its promised accuracy."""
+
+
+class InvalidOption(MailoptError, ValueError):
+    """An option with a value that does not exist; the message lists those that do."""
+
+
+class MissingDependency(MailoptError, ImportError):
+    """An optional package is needed and not installed; the message names the extra."""
+
+
+class UnsupportedGame(MailoptError, ValueError):
+    """A game of another framework that is not a Markov game of the kind asked for."""
+
+
+class GameTooLarge(MailoptError, ValueError):
+    """A limit on the number of states or variables was reached."""
+
+
+__all__ = [
+    "DeviationDistribution",
+    "DeviationNumber",
+    "DeviationShape",
+    "GameDistribution",
+    "GameNumber",
+    "GameShape",
+    "GameTooLarge",
+    "IllegalAction",
+    "InvalidDeviation",
+    "InvalidFile",
+    "InvalidGame",
+    "InvalidHorizon",
+    "InvalidNumber",
+    "InvalidOption",
+    "InvalidPolicy",
+    "MailoptError",
+    "MalformedFile",
+    "MissingDependency",
+    "MissingTransition",
+    "NotADistribution",
+    "NotConverged",
+    "PolicyDistribution",
+    "PolicyNumber",
+    "PolicyShape",
+    "SolverError",
+    "SolverFailed",
+    "SolverNotInstalled",
+    "UnsupportedGame",
+    "UnsupportedVersion",
+    "WrongShape",
+]

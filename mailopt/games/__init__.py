@@ -1,0 +1,1 @@
+"""What the world is: games, transition kernels, correlated policies, scenarios, files."""

@@ -1,0 +1,419 @@
+"""Markov games.
+
+A Markov game has agents i = 0..m-1, states s, joint actions a = (a_0, .., a_{m-1}) flattened in C order, transition
+probabilities P_h(s'|s,a), rewards r_{i,h}(s,a), an initial distribution, and either a horizon H (steps h = 0..H-1)
+or a discount in [0, 1). One state and H = 1 make a normal-form game.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from mailopt.errors import InvalidHorizon, MissingTransition
+from mailopt.games.kernels import DenseKernel, DeterministicKernel, SparseKernel, TransitionKernel
+from mailopt.games.numbers import (
+    GAME,
+    ROW_SUM_TOLERANCE,
+    BoolArray,
+    Exact,
+    FloatArray,
+    Number,
+    NumberArray,
+    nearest_double,
+    normalised,
+    read_numbers,
+    require_probabilities,
+    require_row_sums,
+)
+
+_REWARD_AXES = ("step", "agent", "state", "joint action")
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+Transitions: TypeAlias = Any  # arrays, scipy sparse matrices, kernels, or a list of H of these
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class MarkovGame:
+    """A Markov game; validated when constructed, its arrays are read-only copies.
+
+    Parameters
+    ----------
+    transitions
+        One of: dense probabilities (S, A, S); a scipy sparse matrix (S*A, S) with row s*A + a; integer successors
+        (S, A), -1 for none; a :class:`TransitionKernel`; or a list of H of these, one for each step.
+        Entries may be ``fractions.Fraction``. A row p stands for p / sum(p); its sum must be within 1e-9 of one
+        wherever the joint action is legal. Rows of illegal joint actions may be empty.
+    rewards
+        Shape (m, S, A), or (H, m, S, A) if they depend on the step.
+    initial
+        Initial distribution, shape (S,).
+    actions
+        Number of actions of each agent (n_0, .., n_{m-1}); A is their product.
+    horizon
+        Number of steps H >= 1; or
+    discount
+        discount factor in [0, 1); exactly one of the two. With a discount nothing may depend on the step.
+    legal
+        For each agent a (S, n_i) array of booleans, None for "all legal"; every agent needs a legal action in
+        every state. A joint action is legal if each of its parts is.
+    state_names, agent_names, action_names
+        Optional names for people; action names as one list per agent.
+
+    Attributes
+    ----------
+    kernels
+        One :class:`TransitionKernel`, or H of them.
+    initial_distribution
+        Initial distribution, normalised, shape (S,); ``initial`` is as given.
+    exact_rewards, exact_initial, exact_discount
+        Exact rationals where the doubles are not exact (the kernels hold their own).
+
+    Raises
+    ------
+    GameShape, GameNumber, GameDistribution, MissingTransition, InvalidHorizon
+        All of them :class:`~mailopt.errors.InvalidGame`; the message names the place.
+
+    Examples
+    --------
+    A coordination game played twice:
+
+    >>> import numpy as np
+    >>> import mailopt as mo
+    >>> payoff = np.array([[1.0, 0.0], [0.0, 1.0]]).reshape(1, 4)
+    >>> game = mo.MarkovGame(np.zeros((1, 4), dtype=int), [payoff, payoff], [1.0], (2, 2), horizon=2)
+    >>> game
+    MarkovGame(2 agents with (2, 2) actions, 1 state, horizon 2, deterministic transitions)
+    """
+
+    kernels: tuple[TransitionKernel, ...]
+    rewards: FloatArray
+    initial: FloatArray
+    initial_distribution: FloatArray
+    actions: tuple[int, ...]
+    horizon: int | None
+    discount: float | None
+    legal: tuple[BoolArray, ...]
+    joint_legal: BoolArray
+    state_names: tuple[str, ...] | None
+    agent_names: tuple[str, ...] | None
+    action_names: tuple[tuple[str, ...], ...] | None
+    exact_rewards: Exact
+    exact_initial: Exact
+    exact_discount: Fraction | None
+
+    def __init__(
+        self,
+        transitions: Transitions,
+        rewards: NumberArray,
+        initial: NumberArray,
+        actions: Sequence[int],
+        *,
+        horizon: int | None = None,
+        discount: Number | None = None,
+        legal: Sequence[npt.ArrayLike | None] | None = None,
+        state_names: Sequence[str] | None = None,
+        agent_names: Sequence[str] | None = None,
+        action_names: Sequence[Sequence[str]] | None = None,
+    ) -> None:
+        counts = _read_actions(actions)
+        steps, factor, exact_factor = _read_horizon(horizon, discount)
+        start, exact_start = read_numbers(initial, GAME, "initial distribution", ("state",))
+        if start.ndim != 1 or start.size == 0:
+            raise GAME.shape(f"initial distribution has shape {start.shape}, expected (S,) with S >= 1")
+        require_probabilities(start, GAME, "initial distribution", ("state",))
+        require_row_sums(start.sum(keepdims=True), GAME, "initial distribution", ("row",))
+        num_states, num_agents, num_joint = start.size, len(counts), math.prod(counts)
+
+        kernels = tuple(_read_kernel(t) for t in _split_steps(transitions, steps))
+        for kernel in kernels:
+            if (kernel.num_states, kernel.num_joint_actions) != (num_states, num_joint):
+                raise GAME.shape(
+                    f"transitions are for {kernel.num_states} states and {kernel.num_joint_actions} joint actions, "
+                    f"but the initial distribution has {num_states} states and actions {counts} make {num_joint}"
+                )
+        values, exact_values = read_numbers(rewards, GAME, "rewards", _REWARD_AXES)
+        one_step = (num_agents, num_states, num_joint)
+        if values.shape not in ((one_step,) if steps is None else (one_step, (steps, *one_step))):
+            raise GAME.shape(
+                f"rewards have shape {values.shape}, expected (m, S, A) = {one_step}"
+                + ("" if steps is None else f" or (H, m, S, A) = {(steps, *one_step)}")
+            )
+        legal_actions = _read_legal(legal, counts, num_states)
+        joint_legal = np.ones((num_states, 1), dtype=bool)
+        for mask in legal_actions:
+            joint_legal = (joint_legal[:, :, None] & mask[:, None, :]).reshape(num_states, -1)
+        joint_legal.setflags(write=False)
+        for step, kernel in enumerate(kernels):
+            _check_rows(kernel, joint_legal, counts, step if len(kernels) > 1 else None)
+
+        fields = {
+            "kernels": kernels,
+            "rewards": values,
+            "initial": start,
+            "initial_distribution": normalised(start, np.asarray(start.sum())),
+            "actions": counts,
+            "horizon": steps,
+            "discount": factor,
+            "legal": legal_actions,
+            "joint_legal": joint_legal,
+            "state_names": _read_names(state_names, num_states, "state names"),
+            "agent_names": _read_names(agent_names, num_agents, "agent names"),
+            "action_names": _read_action_names(action_names, counts),
+            "exact_rewards": exact_values,
+            "exact_initial": exact_start,
+            "exact_discount": exact_factor,
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_normal_form(
+        cls,
+        payoffs: NumberArray,
+        *,
+        agent_names: Sequence[str] | None = None,
+        action_names: Sequence[Sequence[str]] | None = None,
+    ) -> MarkovGame:
+        """Make a normal-form game: one state, horizon 1.
+
+        Parameters
+        ----------
+        payoffs
+            Shape (m, n_0, .., n_{m-1}): ``payoffs[i, a_0, .., a_{m-1}]`` is agent i's payoff, in absolute player
+            order. Entries may be ``fractions.Fraction``.
+        agent_names, action_names
+            Optional names.
+
+        Raises
+        ------
+        GameShape
+            If the first axis does not count the others.
+
+        Examples
+        --------
+        >>> import mailopt as mo
+        >>> mo.MarkovGame.from_normal_form([[[3, 0], [5, 1]], [[3, 5], [0, 1]]])
+        MarkovGame(2 agents with (2, 2) actions, 1 state, horizon 1, deterministic transitions)
+        """
+        try:
+            tensor = np.asarray(payoffs)
+        except ValueError as error:
+            raise GAME.shape(f"payoffs are ragged: {error}") from None
+        if tensor.ndim < 2 or tensor.shape[0] != tensor.ndim - 1:
+            raise GAME.shape(f"payoffs have shape {tensor.shape}, expected (m, n_0, .., n_(m-1))")
+        counts = tensor.shape[1:]
+        return cls(
+            DeterministicKernel(np.zeros((1, math.prod(counts)), dtype=np.int64)),
+            tensor.reshape(tensor.shape[0], 1, -1),
+            [1.0],
+            counts,
+            horizon=1,
+            agent_names=agent_names,
+            action_names=action_names,
+        )
+
+    @property
+    def num_agents(self) -> int:
+        """Number of agents m."""
+        return len(self.actions)
+
+    @property
+    def num_states(self) -> int:
+        """Number of states S."""
+        return int(self.initial.size)
+
+    @property
+    def num_joint_actions(self) -> int:
+        """Number of joint actions A."""
+        return math.prod(self.actions)
+
+    def num_stages(self, *num_steps: int | None) -> int:
+        """Return the number of stages T under policies (or deviations) of so many steps, None for stationary.
+
+        A finite horizon has stages 0..H-1. A discounted game has stages 0..T-1, the last of which repeats for ever.
+        """
+        return self.horizon if self.horizon is not None else max(steps or 1 for steps in num_steps)
+
+    def kernel(self, step: int) -> TransitionKernel:
+        """Return the transition kernel at a step (for a discounted game always the same one)."""
+        return self.kernels[step if len(self.kernels) > 1 else 0]
+
+    def reward(self, step: int) -> FloatArray:
+        """Return the rewards at a step, shape (m, S, A)."""
+        return self.rewards if self.rewards.ndim == 3 else np.asarray(self.rewards[step])
+
+    def joint_action(self, index: int) -> tuple[int, ...]:
+        """Split a flat joint action into one action per agent."""
+        return tuple(int(k) for k in np.unravel_index(index, self.actions))
+
+    def joint_index(self, joint_action: Sequence[int]) -> int:
+        """Flatten one action per agent into a joint action."""
+        return int(np.ravel_multi_index(tuple(joint_action), self.actions))
+
+    def unfold(self, array: npt.NDArray[_Scalar], agent: int) -> npt.NDArray[_Scalar]:
+        """Reshape a last axis of joint actions (.., A) to (.., n_i, A / n_i): agent i's action, then all others'."""
+        lead, n = array.shape[:-1], self.actions[agent]
+        right = math.prod(self.actions[agent + 1 :])
+        return array.reshape(*lead, -1, n, right).swapaxes(-3, -2).reshape(*lead, n, -1)
+
+    def fold(self, array: npt.NDArray[_Scalar], agent: int) -> npt.NDArray[_Scalar]:
+        """Undo :meth:`unfold`: (.., n_i, A / n_i) to (.., A)."""
+        lead, n = array.shape[:-2], self.actions[agent]
+        right = math.prod(self.actions[agent + 1 :])
+        return array.reshape(*lead, n, -1, right).swapaxes(-3, -2).reshape(*lead, -1)
+
+    def agent_name(self, agent: int) -> str:
+        """Name of an agent for people."""
+        return f"agent {agent}" if self.agent_names is None else self.agent_names[agent]
+
+    def state_name(self, state: int) -> str:
+        """Name of a state for people."""
+        return f"state {state}" if self.state_names is None else self.state_names[state]
+
+    def action_name(self, agent: int, action: int) -> str:
+        """Name of an agent's action for people."""
+        return str(action) if self.action_names is None else self.action_names[agent][action]
+
+    def save(self, path: str | Path) -> None:
+        """Write the game to a ``.json`` or ``.npz`` file; see :func:`mailopt.load_game`."""
+        from mailopt.games.files import save_game  # noqa: PLC0415 - files imports this module
+
+        save_game(self, path)
+
+    def __repr__(self) -> str:
+        """Size in one line."""
+        layout = type(self.kernels[0]).__name__.removesuffix("Kernel").lower()
+        time = f"horizon {self.horizon}" if self.horizon is not None else f"discount {self.discount:g}"
+        agents = f"{self.num_agents} agent{'s' * (self.num_agents > 1)} with {self.actions} actions"
+        states = f"{self.num_states} state{'s' * (self.num_states > 1)}"
+        return f"MarkovGame({agents}, {states}, {time}, {layout} transitions)"
+
+
+def _read_actions(actions: Sequence[int]) -> tuple[int, ...]:
+    counts = tuple(actions)
+    if not counts or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1 for n in counts):
+        raise GAME.shape(f"actions are {counts}; give the number of actions of each agent, each at least 1")
+    return tuple(int(n) for n in counts)
+
+
+def _read_horizon(horizon: int | None, discount: Number | None) -> tuple[int | None, float | None, Fraction | None]:
+    if (horizon is None) == (discount is None):
+        given = "neither is" if horizon is None else "both are"
+        raise InvalidHorizon(f"exactly one of horizon and discount must be given, {given}")
+    if horizon is not None:
+        if not isinstance(horizon, int | np.integer) or isinstance(horizon, bool) or horizon < 1:
+            raise InvalidHorizon(f"horizon is {horizon!r}; it must be an integer of at least 1")
+        return int(horizon), None, None
+    factor, exact = nearest_double(discount, GAME, "discount")
+    if not 0 <= factor < 1:
+        raise InvalidHorizon(f"discount is {discount}; it must be in [0, 1). For undiscounted games give a horizon")
+    return None, factor, exact
+
+
+def _split_steps(transitions: Transitions, horizon: int | None) -> Sequence[object]:
+    """Return one layout, or one for each step."""
+    if isinstance(transitions, TransitionKernel) or sparse.issparse(transitions):
+        return [transitions]
+    if not isinstance(transitions, list | tuple) or not any(
+        isinstance(t, np.ndarray | TransitionKernel) or sparse.issparse(t) for t in transitions
+    ):
+        try:
+            transitions = np.asarray(transitions)
+        except ValueError as error:
+            raise GAME.shape(f"transitions are ragged: {error}") from None
+        if transitions.ndim != 4:
+            return [transitions]
+    if horizon is None:
+        raise GAME.shape("transitions are given for each step, but a discounted game must not depend on the step")
+    if len(transitions) != horizon:
+        raise GAME.shape(f"transitions are given for {len(transitions)} steps, but the horizon is {horizon}")
+    return list(transitions)
+
+
+def _read_kernel(layout: object) -> TransitionKernel:
+    if isinstance(layout, TransitionKernel):
+        return layout
+    if sparse.issparse(layout):
+        return SparseKernel(layout)
+    array = np.asarray(layout)
+    if array.ndim == 3:
+        return DenseKernel(array)
+    if array.ndim == 2 and array.dtype.kind in "iu":
+        return DeterministicKernel(array)
+    raise GAME.shape(
+        f"transitions of shape {array.shape} and dtype {array.dtype}; give dense (S, A, S), scipy sparse (S*A, S), "
+        f"integer successors (S, A), or a list of H of these"
+    )
+
+
+def _read_legal(
+    legal: Sequence[npt.ArrayLike | None] | None, counts: tuple[int, ...], num_states: int
+) -> tuple[BoolArray, ...]:
+    given = [None] * len(counts) if legal is None else list(legal)
+    if len(given) != len(counts):
+        raise GAME.shape(f"legal actions are given for {len(given)} agents, there are {len(counts)}")
+    masks = []
+    for agent, (mask, n) in enumerate(zip(given, counts, strict=True)):
+        array = np.ones((num_states, n), dtype=bool) if mask is None else np.array(mask)
+        if array.shape != (num_states, n) or array.dtype != bool:
+            raise GAME.shape(
+                f"legal actions of agent {agent} have shape {array.shape} and dtype {array.dtype}, "
+                f"expected booleans of shape {(num_states, n)}"
+            )
+        stuck = np.flatnonzero(~array.any(axis=1))
+        if stuck.size:
+            raise GAME.shape(f"agent {agent} has no legal action in state {stuck[0]}; it needs at least one")
+        array.setflags(write=False)
+        masks.append(array)
+    return tuple(masks)
+
+
+def _check_rows(kernel: TransitionKernel, joint_legal: BoolArray, counts: tuple[int, ...], step: int | None) -> None:
+    sums = kernel.row_sums
+    prefix = "" if step is None else f"step {step}, "
+
+    def where(bad: BoolArray) -> str:
+        state, index = (int(k) for k in np.argwhere(bad)[0])
+        joint = tuple(int(k) for k in np.unravel_index(index, counts))
+        return f"transitions, {prefix}state {state}, joint action {joint}: "
+
+    missing = joint_legal & (sums == 0)
+    if missing.any():
+        raise MissingTransition(where(missing) + "no successor; give one, or declare an action of it illegal")
+    wrong = (sums != 0) & (np.abs(sums - 1.0) > ROW_SUM_TOLERANCE)
+    if wrong.any():
+        raise GAME.distribution(
+            where(wrong) + f"the row sums to {float(sums[wrong][0])!r}; it must be within {ROW_SUM_TOLERANCE:g} of 1"
+        )
+
+
+def _read_names(names: Sequence[str] | None, size: int, what: str) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    result = tuple(names)
+    if not all(isinstance(name, str) for name in result):
+        raise GAME.shape(f"{what} must be strings")
+    if len(result) != size or len(set(result)) != size:
+        raise GAME.shape(f"{what}: {len(set(result))} distinct names given, expected {size}")
+    return result
+
+
+def _read_action_names(
+    names: Sequence[Sequence[str]] | None, counts: tuple[int, ...]
+) -> tuple[tuple[str, ...], ...] | None:
+    if names is None:
+        return None
+    if len(names) != len(counts):
+        raise GAME.shape(f"action names are given for {len(names)} agents, there are {len(counts)}")
+    return tuple(
+        _read_names(given, n, f"action names of agent {agent}") or ()
+        for agent, (given, n) in enumerate(zip(names, counts, strict=True))
+    )

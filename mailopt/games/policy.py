@@ -1,0 +1,290 @@
+"""Correlated policies: what the mediator recommends.
+
+A correlated policy sigma_h(a|s) is a distribution over joint actions in each state, at each step or stationary. The
+mediator draws a joint action and privately recommends its parts. Independent agents are the special case of a
+product policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mailopt.errors import IllegalAction
+from mailopt.games.numbers import (
+    POLICY,
+    Exact,
+    FloatArray,
+    NumberArray,
+    as_fractions,
+    normalised,
+    place,
+    read_numbers,
+    require_probabilities,
+    require_row_sums,
+)
+
+if TYPE_CHECKING:
+    from mailopt.games.game import MarkovGame
+
+_AXES = ("step", "state", "joint action")
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class CorrelatedPolicy:
+    """A correlated policy; validated when constructed, its array is a read-only copy.
+
+    Parameters
+    ----------
+    probabilities
+        Shape (S, A) for a stationary policy, or (H, S, A): ``probabilities[h, s, a]`` is sigma_h(a|s), joint
+        actions flattened in C order. On a discounted game (T, S, A) means steps 0..T-1 with the last row of steps
+        repeated for ever. Entries may be ``fractions.Fraction``. A row p stands for p / sum(p); its sum must be
+        within 1e-9 of one.
+
+    Attributes
+    ----------
+    exact
+        Exact rationals of the entries that are not doubles, keyed like ``probabilities``.
+
+    Raises
+    ------
+    PolicyShape, PolicyNumber, PolicyDistribution
+        All of them :class:`~mailopt.errors.InvalidPolicy`; the message names the row.
+
+    Examples
+    --------
+    >>> import mailopt as mo
+    >>> mo.CorrelatedPolicy([[0.5, 0.0, 0.0, 0.5]])
+    CorrelatedPolicy(stationary, 1 state, 4 joint actions)
+    """
+
+    probabilities: FloatArray
+    exact: Exact
+
+    def __init__(self, probabilities: NumberArray) -> None:
+        values, exact = read_numbers(probabilities, POLICY, "policy", _AXES)
+        if values.ndim not in (2, 3) or values.size == 0:
+            raise POLICY.shape(f"policy has shape {values.shape}, expected (S, A) or (H, S, A), nothing empty")
+        require_probabilities(values, POLICY, "policy", _AXES)
+        require_row_sums(values.sum(axis=-1), POLICY, "policy row", _AXES[:-1])
+        object.__setattr__(self, "probabilities", values)
+        object.__setattr__(self, "exact", exact)
+
+    @property
+    def num_steps(self) -> int | None:
+        """Number of steps, None for a stationary policy."""
+        return None if self.probabilities.ndim == 2 else self.probabilities.shape[0]
+
+    @property
+    def num_states(self) -> int:
+        """Number of states S."""
+        return int(self.probabilities.shape[-2])
+
+    @property
+    def num_joint_actions(self) -> int:
+        """Number of joint actions A."""
+        return int(self.probabilities.shape[-1])
+
+    @cached_property
+    def _normalised(self) -> FloatArray:
+        return normalised(self.probabilities, self.probabilities.sum(axis=-1))
+
+    def at(self, step: int) -> FloatArray:
+        """Return sigma_h(a|s), normalised, shape (S, A). Steps past the last row repeat it."""
+        if self._normalised.ndim == 2:
+            return self._normalised
+        return np.asarray(self._normalised[min(step, self._normalised.shape[0] - 1)])
+
+    def check(self, game: MarkovGame) -> None:
+        """Raise unless the policy fits the game and gives probability to legal joint actions only.
+
+        Raises
+        ------
+        PolicyShape
+            Numbers of states, joint actions or steps differ.
+        IllegalAction
+            A joint action with probability is illegal in its state.
+        """
+        if (self.num_states, self.num_joint_actions) != (game.num_states, game.num_joint_actions):
+            raise POLICY.shape(
+                f"policy has {self.num_states} states and {self.num_joint_actions} joint actions, "
+                f"the game has {game.num_states} and {game.num_joint_actions}"
+            )
+        if self.num_steps is not None and game.horizon is not None and self.num_steps != game.horizon:
+            raise POLICY.shape(f"policy has {self.num_steps} steps, the game's horizon is {game.horizon}")
+        if not game.joint_legal.all():
+            bad = np.argwhere((self.probabilities > 0) & ~game.joint_legal)
+            if bad.size:
+                index = tuple(int(k) for k in bad[0])
+                raise IllegalAction(
+                    f"policy, {place(_AXES[:-1][-len(index) + 1 :], index[:-1])}: joint action "
+                    f"{game.joint_action(index[-1])} is illegal there but has probability {self.probabilities[index]}"
+                )
+
+    def marginal(self, agent: int, game: MarkovGame) -> FloatArray:
+        """Probability sigma_{i,h}(a_i|s) that agent i is recommended a_i, shape (S, n_i) or (H, S, n_i)."""
+        lead = self.probabilities.shape[:-1]
+        tensor = self._normalised.reshape(*lead, *game.actions)
+        others = tuple(len(lead) + j for j in range(game.num_agents) if j != agent)
+        return np.asarray(tensor.sum(axis=others))
+
+    @classmethod
+    def product(cls, factors: Sequence[NumberArray]) -> CorrelatedPolicy:
+        """Independent agents: sigma_h(a|s) = prod_i pi_{i,h}(a_i|s).
+
+        Parameters
+        ----------
+        factors
+            For each agent an array (S, n_i) or (H, S, n_i), with rows that sum to one; ``Fraction`` entries keep
+            the product exact.
+
+        Examples
+        --------
+        >>> import mailopt as mo
+        >>> mo.CorrelatedPolicy.product([[[0.5, 0.5]], [[1.0, 0.0]]]).probabilities
+        array([[0.5, 0. , 0.5, 0. ]])
+        """
+        if not factors:
+            raise POLICY.shape("a product policy needs at least one factor")
+        parts = []
+        for agent, factor in enumerate(factors):
+            axes = ("step", "state", f"action of agent {agent}")
+            doubles, exact = read_numbers(factor, POLICY, f"factor {agent}", axes)
+            if doubles.ndim not in (2, 3):
+                raise POLICY.shape(f"factor {agent} has shape {doubles.shape}, expected (S, n) or (H, S, n)")
+            require_probabilities(doubles, POLICY, f"factor {agent}", axes)
+            require_row_sums(doubles.sum(axis=-1), POLICY, f"row of factor {agent}", axes[:-1])
+            parts.append((doubles, exact))
+        leads = {doubles.shape[:-1] for doubles, _ in parts}
+        if len({lead[-1] for lead in leads}) > 1 or len({lead for lead in leads if len(lead) == 2}) > 1:
+            raise POLICY.shape(f"factors of shapes {[doubles.shape for doubles, _ in parts]} do not fit together")
+        joint, *others = _as_given(parts)
+        for rows in others:
+            outer = joint[..., :, None] * rows[..., None, :]
+            joint = outer.reshape(*outer.shape[:-2], -1)
+        return cls(joint)
+
+    @classmethod
+    def uniform(cls, game: MarkovGame) -> CorrelatedPolicy:
+        """Every legal joint action with the same probability; stationary."""
+        return cls(game.joint_legal / game.joint_legal.sum(axis=1, keepdims=True))
+
+    @classmethod
+    def deterministic(cls, game: MarkovGame, joint_actions: npt.ArrayLike) -> CorrelatedPolicy:
+        """One joint action in each state.
+
+        Parameters
+        ----------
+        game
+            The game.
+        joint_actions
+            Integers of shape (S, m), or (H, S, m): one action per agent.
+
+        Raises
+        ------
+        PolicyShape, IllegalAction
+            Wrong shape; an action that does not exist or is illegal in its state.
+        """
+        array = np.asarray(joint_actions)
+        if (
+            array.ndim not in (2, 3)
+            or array.dtype.kind not in "iu"
+            or array.shape[-2:]
+            != (
+                game.num_states,
+                game.num_agents,
+            )
+        ):
+            raise POLICY.shape(
+                f"joint actions have shape {array.shape} and dtype {array.dtype}, expected integers of shape (S, m) = "
+                f"{(game.num_states, game.num_agents)} or (H, S, m)"
+            )
+        bad = np.argwhere((array < 0) | (array >= np.array(game.actions)))
+        if bad.size:
+            index = tuple(int(k) for k in bad[0])
+            raise IllegalAction(f"{place(('step', 'state', 'agent'), index)}: there is no action {array[index]}")
+        flat = np.ravel_multi_index(tuple(np.moveaxis(array, -1, 0)), game.actions)
+        probabilities = np.zeros((*flat.shape, game.num_joint_actions))
+        np.put_along_axis(probabilities, flat[..., None], 1.0, axis=-1)
+        policy = cls(probabilities)
+        policy.check(game)
+        return policy
+
+    @classmethod
+    def mixture(cls, policies: Sequence[CorrelatedPolicy], weights: NumberArray) -> CorrelatedPolicy:
+        """At every step and state, follow one of the policies, drawn afresh: sigma = sum_k w_k sigma_k.
+
+        This is not the same as drawing one policy for a whole episode.
+
+        Parameters
+        ----------
+        policies
+            Policies of the same shape, stationary and per-step ones may be mixed.
+        weights
+            Non-negative weights that sum to one, shape (len(policies),).
+        """
+        mix, exact = read_numbers(weights, POLICY, "weights", ("policy",))
+        if mix.shape != (len(policies),):
+            raise POLICY.shape(f"weights have shape {mix.shape}, expected ({len(policies)},)")
+        require_probabilities(mix, POLICY, "weights", ("policy",))
+        require_row_sums(mix.sum(keepdims=True), POLICY, "weights", ("row",))
+        shapes = {p.probabilities.shape for p in policies}
+        if len({shape[-2:] for shape in shapes}) > 1 or len({shape for shape in shapes if len(shape) == 3}) > 1:
+            raise POLICY.shape(f"policies of different shapes cannot be mixed: {sorted(shapes)}")
+        if len(policies) == 0:
+            raise POLICY.shape("a mixture needs at least one policy")
+        shares, *rows = _as_given([(mix, exact), *((p.probabilities, p.exact) for p in policies)])
+        parts = [w * (p / p.sum(axis=-1, keepdims=True)) for w, p in zip(shares / shares.sum(), rows, strict=True)]
+        return cls(sum(parts[1:], start=parts[0]))
+
+    @classmethod
+    def from_function(
+        cls, game: MarkovGame, f: Callable[..., NumberArray], *, stationary: bool = True
+    ) -> CorrelatedPolicy:
+        """Tabulate a function.
+
+        Parameters
+        ----------
+        game
+            The game.
+        f
+            ``f(state)`` if ``stationary``, else ``f(step, state)``; returns joint-action probabilities, flat (A,)
+            or shaped (n_0, .., n_{m-1}).
+        stationary
+            False is for finite horizons only.
+        """
+        if stationary:
+            rows: list[Any] = [np.asarray(f(s)).reshape(-1) for s in range(game.num_states)]
+        elif game.horizon is None:
+            raise POLICY.shape("a discounted game has no last step; tabulate a stationary function")
+        else:
+            rows = [[np.asarray(f(h, s)).reshape(-1) for s in range(game.num_states)] for h in range(game.horizon)]
+        policy = cls(rows)
+        policy.check(game)
+        return policy
+
+    def save(self, path: str | Path, game: MarkovGame) -> None:
+        """Write the policy to a ``.json`` or ``.npz`` file; see :func:`mailopt.load_policy`."""
+        from mailopt.games.files import save_policy  # noqa: PLC0415 - files imports this module
+
+        save_policy(self, path, game)
+
+    def __repr__(self) -> str:
+        """Size in one line."""
+        steps = "stationary" if self.num_steps is None else f"{self.num_steps} steps"
+        states = f"{self.num_states} state{'s' * (self.num_states > 1)}"
+        return f"CorrelatedPolicy({steps}, {states}, {self.num_joint_actions} joint actions)"
+
+
+def _as_given(parts: Sequence[tuple[FloatArray, Exact]]) -> list[npt.NDArray[Any]]:
+    """Return the parts as Fractions if any entry of any of them is not a double, else as doubles."""
+    if any(exact for _, exact in parts):
+        return [as_fractions(doubles, exact) for doubles, exact in parts]
+    return [doubles for doubles, _ in parts]

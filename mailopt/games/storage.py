@@ -1,0 +1,248 @@
+"""Strict reading and atomic writing of JSON and NPZ files with a ``format`` and ``version`` header.
+
+Knows nothing of games. Reading never runs code from a file (NPZ without pickle) and fails closed: duplicate keys,
+unknown fields, NaN, booleans as numbers and truncated files are errors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mailopt.errors import MalformedFile, UnsupportedVersion
+from mailopt.games.numbers import Exact, FloatArray, Index, Number
+
+T = TypeVar("T")
+_RATIONAL = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?", re.ASCII)
+_REQUIRED: Any = object()
+
+
+def is_npz(path: str | Path) -> bool:
+    """Whether the suffix says NPZ; any other but ``.json`` is an error."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".json", ".npz"):
+        raise MalformedFile(f"{path}: the suffix must be .json or .npz")
+    return suffix == ".npz"
+
+
+class JsonFields:
+    """The fields of a JSON file, each to be taken once."""
+
+    def __init__(self, path: str | Path, fields: dict[str, object]) -> None:
+        self.path = path
+        self._fields = fields
+
+    def take(self, key: str, read: Callable[[Any, str], T], *, default: Any = _REQUIRED) -> T:
+        """Take a field and read it with ``read(value, place)``."""
+        if key not in self._fields:
+            if default is _REQUIRED:
+                raise MalformedFile(f"{self.path}: field {key!r} is missing")
+            return default  # type: ignore[no-any-return]
+        return read(self._fields.pop(key), key)
+
+    def finish(self) -> None:
+        """Raise if a field was not taken."""
+        if self._fields:
+            raise MalformedFile(f"{self.path}: unknown field {next(iter(self._fields))!r}")
+
+
+def read_json(path: str | Path, expected: str, version: int) -> JsonFields:
+    """Read a JSON file and check its header."""
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for key, value in pairs:
+            if key in found:
+                raise MalformedFile(f"{path}: field {key!r} is given twice")
+            found[key] = value
+        return found
+
+    def constant(name: str) -> object:
+        raise MalformedFile(f"{path}: {name} is not a number")
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        content = json.loads(text, object_pairs_hook=unique, parse_constant=constant)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise MalformedFile(f"{path}: not JSON, or truncated: {error}") from None
+    except RecursionError:
+        raise MalformedFile(f"{path}: nested too deeply") from None
+    except MalformedFile:
+        raise
+    except ValueError as error:  # an integer with more digits than Python converts
+        raise MalformedFile(f"{path}: {error}") from None
+    if not isinstance(content, dict):
+        raise MalformedFile(f"{path}: expected a JSON object, got {type(content).__name__}")
+    _check_header(path, content.pop("format", None), content.pop("version", None), expected, version)
+    return JsonFields(path, content)
+
+
+def write_json(path: str | Path, name: str, version: int, fields: Mapping[str, object]) -> None:
+    """Write a JSON file with one list entry on a line, whole or not at all."""
+    lines = []
+    for key, value in {"format": name, "version": version, **fields}.items():
+        if isinstance(value, list) and value and isinstance(value[0], list):
+            entries = ",\n  ".join(json.dumps(_plain(entry), allow_nan=False) for entry in value)
+            lines.append(f" {json.dumps(key)}: [\n  {entries}\n ]")
+        else:
+            lines.append(f" {json.dumps(key)}: {json.dumps(_plain(value), allow_nan=False)}")
+    with _replacing(path) as file:
+        file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def items(value: object, where: str) -> list[Any]:
+    """Insist on a list."""
+    if not isinstance(value, list):
+        raise MalformedFile(f"{where}: expected a list, got {value!r:.80}")
+    return value
+
+
+def positive(value: object, where: str) -> int:
+    """Insist on an integer of at least 1."""
+    if type(value) is not int or value < 1:
+        raise MalformedFile(f"{where}: expected an integer of at least 1, got {value!r:.80}")
+    return value
+
+
+def number(value: object, where: str) -> Number:
+    """Insist on a JSON number or an exact string ``"n"`` or ``"n/d"``."""
+    if type(value) in (int, float):
+        return value  # type: ignore[return-value]
+    if isinstance(value, str) and _RATIONAL.fullmatch(value):
+        try:
+            return Fraction(value)
+        except ZeroDivisionError:
+            raise MalformedFile(f"{where}: {value!r} has denominator 0") from None
+    raise MalformedFile(f"{where}: expected a number or an exact string such as '1/3', got {value!r:.80}")
+
+
+class NpzFields:
+    """The arrays of an NPZ file, each to be taken once."""
+
+    def __init__(self, path: str | Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        self.path = path
+        self._arrays = arrays
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._arrays
+
+    def take(self, key: str, kinds: str, *dimensions: int) -> npt.NDArray[Any]:
+        """Take an array, insisting on dtype kinds and number of dimensions."""
+        if key not in self._arrays:
+            raise MalformedFile(f"{self.path}: array {key!r} is missing")
+        array = self._arrays.pop(key)
+        if array.dtype.kind not in kinds or array.ndim not in dimensions:
+            raise MalformedFile(f"{self.path}: array {key!r} has dtype {array.dtype} and shape {array.shape}")
+        return array
+
+    def take_integer(self, key: str) -> int:
+        """Take a single integer."""
+        return int(self.take(key, "iu", 0))
+
+    def take_exact(
+        self, key: str, *dimensions: int, index_length: int | None = None
+    ) -> tuple[FloatArray, dict[Index, Fraction]]:
+        """Take an array of doubles and its exact rationals, written by :func:`put`."""
+        doubles = self.take(key, "f", *dimensions)
+        exact: dict[Index, Fraction] = {}
+        if f"{key}_exact_index" in self:
+            indices = self.take(f"{key}_exact_index", "iu", 2)
+            values = self.take(f"{key}_exact_value", "U", 1)
+            length = doubles.ndim if index_length is None else index_length
+            if indices.shape != (values.size, length):
+                raise MalformedFile(f"{self.path}: {key}_exact_index has shape {indices.shape}")
+            if index_length is None and not ((indices >= 0) & (indices < np.array(doubles.shape))).all():
+                raise MalformedFile(f"{self.path}: {key}_exact_index is out of range")
+            for index, value in zip(indices.tolist(), values.tolist(), strict=True):
+                exact[tuple(index)] = Fraction(number(value, f"{self.path}: {key}_exact_value"))
+        return doubles, exact
+
+    def finish(self) -> None:
+        """Raise if an array was not taken."""
+        if self._arrays:
+            raise MalformedFile(f"{self.path}: unknown array {next(iter(self._arrays))!r}")
+
+
+def read_npz(path: str | Path, expected: str, version: int) -> NpzFields:
+    """Read an NPZ file and check its header."""
+    try:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            arrays = {key: archive[key] for key in archive.files} if isinstance(archive, np.lib.npyio.NpzFile) else None
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError) as error:
+        raise MalformedFile(f"{path}: not an NPZ archive of plain arrays, or truncated: {error}") from None
+    if arrays is None:
+        raise MalformedFile(f"{path}: a single array, not an NPZ archive")
+    name, number_ = (arrays.pop(key, np.zeros(1)) for key in ("format", "version"))
+    _check_header(
+        path,
+        name.item() if name.ndim == 0 else None,
+        number_.item() if number_.ndim == 0 else None,
+        expected,
+        version,
+    )
+    return NpzFields(path, arrays)
+
+
+def write_npz(path: str | Path, name: str, version: int, arrays: Mapping[str, npt.ArrayLike]) -> None:
+    """Write an NPZ file, whole or not at all."""
+    with _replacing(path) as file:
+        np.savez_compressed(file, allow_pickle=False, format=np.array(name), version=np.int64(version), **arrays)
+
+
+def put(arrays: dict[str, npt.ArrayLike], key: str, doubles: FloatArray, exact: Exact) -> None:
+    """Add an array of doubles and its exact rationals."""
+    arrays[key] = doubles
+    if exact:
+        arrays[f"{key}_exact_index"] = np.array(list(exact), dtype=np.int64).reshape(len(exact), -1)
+        arrays[f"{key}_exact_value"] = np.array([str(fraction) for fraction in exact.values()])
+
+
+def _check_header(path: str | Path, name: object, version: object, expected: str, supported: int) -> None:
+    if name != expected:
+        raise MalformedFile(f"{path}: format is {name!r}, expected {expected!r}")
+    if type(version) is not int:
+        raise MalformedFile(f"{path}: version is {version!r}, expected an integer")
+    if version != supported:
+        raise UnsupportedVersion(f"{path}: version {version} is not supported, this release reads version {supported}")
+
+
+@contextmanager
+def _replacing(path: str | Path) -> Iterator[IO[bytes]]:
+    """Write beside the target and move into place, so that a failure leaves what was there."""
+    target = Path(path)
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
