@@ -1,0 +1,161 @@
+"""Values of obedience, and the value gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mailopt.errors import InvalidNumber
+from mailopt.evaluation.discounted import discounted_values, fixed_point
+from mailopt.evaluation.occupancy import occupancy
+from mailopt.evaluation.stages import Method, action_values, by_stage, obedient_backup, resolve
+from mailopt.games.game import MarkovGame
+from mailopt.games.numbers import FloatArray
+from mailopt.games.policy import CorrelatedPolicy
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Values of obedience J_i(sigma).
+
+    Attributes
+    ----------
+    value
+        J_i(sigma) for each agent, shape (m,).
+    state_values
+        V_{i,h}(s), shape (H, m, S); discounted (m, S), or (T, m, S) for a policy of T steps. None if
+        ``method`` is ``"lp"``.
+    method
+        ``"dp"`` or ``"lp"``.
+    truncation_error
+        Bound on the error of ``value`` that stopping an infinite sum caused; 0 for a finite horizon. Rounding is
+        not in it.
+    """
+
+    value: FloatArray
+    state_values: FloatArray | None
+    method: str
+    truncation_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class ValueGap:
+    """Value gap max_i [J_i(expert) - J_i(policy)].
+
+    Attributes
+    ----------
+    value
+        The gap; signed.
+    per_agent
+        J_i(expert) - J_i(policy), shape (m,).
+    agent
+        The agent that attains the maximum.
+    policy, expert
+        The two sides.
+    """
+
+    value: float
+    per_agent: FloatArray
+    agent: int
+    policy: Values
+    expert: Values
+
+
+def values(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "auto") -> Values:
+    """Values of obedience: J_i(sigma) = E sum_h r_{i,h}(s_h, a_h), discounted E sum_t gamma^t r_i(s_t, a_t).
+
+    Parameters
+    ----------
+    game, policy
+        The game and the policy.
+    method
+        ``"dp"`` (or ``"auto"``): backward recursion V_h(s) = sum_a sigma(a|s) [r + P V_{h+1}](s, a); discounted, its
+        fixed point. ``"lp"``: the inner product of rewards and the occupancy that the flow program returns.
+
+    Raises
+    ------
+    InvalidPolicy
+        The policy does not fit the game.
+    InvalidNumber
+        The numbers overflow.
+    NotConverged, SolverError
+        The evaluation failed.
+
+    Examples
+    --------
+    >>> import mailopt as mo
+    >>> chicken = mo.scenarios.chicken()
+    >>> mo.values(chicken, mo.CorrelatedPolicy.uniform(chicken)).value
+    array([3.75, 3.75])
+    """
+    policy.check(game)
+    if resolve(method) == "lp":
+        mu = occupancy(game, policy, method="lp")
+        scale = 1.0 if game.discount is None else 1.0 - game.discount
+        if game.horizon is None:
+            mu = mu[None]
+        totals = [np.einsum("isa,sa->i", game.reward(h), mu[h]) for h in range(len(mu))]
+        return Values(require_finite(np.sum(totals, axis=0) / scale), None, "lp", 0.0)
+    stages, error = _backward(game, policy)
+    value = require_finite(stages[0] @ game.initial_distribution)
+    return Values(value, by_stage(game, stages), "dp", error)
+
+
+def value_gap(
+    game: MarkovGame, policy: CorrelatedPolicy, expert: CorrelatedPolicy, *, method: Method = "auto"
+) -> ValueGap:
+    """Value gap max_i [J_i(expert) - J_i(policy)]: what obedient agents lose by following the policy.
+
+    Examples
+    --------
+    >>> import mailopt as mo
+    >>> chain = mo.scenarios.covered_chain(4, coverage=0.25, error=0.125)
+    >>> mo.value_gap(chain.game, chain.learner, chain.expert).value
+    -0.5
+    """
+    ours, theirs = values(game, policy, method=method), values(game, expert, method=method)
+    per_agent = theirs.value - ours.value
+    agent = int(per_agent.argmax())
+    return ValueGap(float(per_agent[agent]), per_agent, agent, ours, theirs)
+
+
+def require_finite(numbers: FloatArray) -> FloatArray:
+    """Raise if the evaluation overflowed."""
+    if not np.isfinite(numbers).all():
+        raise InvalidNumber("the values overflow; scale the rewards down")
+    return numbers
+
+
+def _backward(game: MarkovGame, policy: CorrelatedPolicy) -> tuple[FloatArray, float]:
+    """V_{i,h}(s) for all agents and stages, shape (T, m, S), and the truncation error of the first."""
+    stages = game.num_stages(policy.num_steps)
+    agents = list(range(game.num_agents))
+    result = np.empty((stages, game.num_agents, game.num_states))
+    following: FloatArray | None = None
+    error = 0.0
+    last = stages
+    if game.discount is not None:
+        last = stages - 1
+        following, error = _stationary(game, policy.at(last))
+        result[last] = following
+        error *= game.discount**last
+    for h in reversed(range(last)):
+        following = obedient_backup(policy.at(h), action_values(game, h, following, agents))
+        result[h] = following
+    return result, error
+
+
+def _stationary(game: MarkovGame, sigma: FloatArray) -> tuple[FloatArray, float]:
+    """V_i(s) of following ``sigma`` for ever in a discounted game, shape (m, S), and its error."""
+    discount = float(game.discount or 0.0)
+    agents = list(range(game.num_agents))
+    rewards = obedient_backup(sigma, game.reward(0))
+    matrix = game.kernel(0).state_matrix(sigma)
+    found, _, error = fixed_point(
+        lambda v: (obedient_backup(sigma, action_values(game, 0, v, agents)), None),
+        lambda _, guess: discounted_values(matrix, rewards, discount, guess),
+        rewards,
+        discount,
+    )
+    return found, error

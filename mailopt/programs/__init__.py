@@ -1,0 +1,6 @@
+"""Linear programs of the library as data, for people who want the program itself."""
+
+from mailopt.programs.deviation import deviation
+from mailopt.programs.flow import flow
+
+__all__ = ["deviation", "flow"]
