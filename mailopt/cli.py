@@ -1,0 +1,238 @@
+"""The command line: tables for people, ``--json`` for machines.
+
+Exit status 0 on success and 2 on bad input or a failed computation; errors are one line without a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import mailopt as mo
+
+app = typer.Typer(
+    help="Exact regret of correlated policies, by dynamic programming and linear programming.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_out = Console(highlight=False)
+_SHOWN = 20  # departures in a table; --json has all
+
+
+_CLASSES: dict[str, mo.DeviationClass] = {"swap": mo.Swap(), "external": mo.External()}
+_METHODS = {"dp": "by dynamic programming", "lp": "by linear programming (HiGHS)"}
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``mailopt`` program."""
+    try:
+        app()
+    except (mo.MailoptError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def demo(
+    horizon: Annotated[int, typer.Option(min=2, help="Number of steps H of the chain.")] = 6,
+    as_json: Json = False,
+) -> None:
+    """Show a learner with value gap 0 and the largest regret gap a chain game allows."""
+    chain = mo.scenarios.unvisited_chain(horizon)
+    game, expert, learner = chain.game, chain.expert, chain.learner
+    numbers = {
+        method: {
+            "value_gap": mo.value_gap(game, learner, expert, method=method).value,
+            "regret_gap": mo.regret_gap(game, learner, expert, method=method).value,
+        }
+        for method in ("dp", "lp")
+    }
+    found = mo.regret(game, learner)
+    explicit = float(mo.values(game, found.deviation.apply(game, learner)).value[found.agent])
+    if as_json:
+        _print_json(
+            {
+                "command": "demo",
+                "game": "unvisited_chain",
+                "horizon": horizon,
+                "expected": {"value_gap": 0.0, "regret_gap": float(chain.regret_gap)},
+                **numbers,
+                "explicit_deviation_value": explicit,
+                "regret": _regret_fields(game, learner, found),
+            }
+        )
+        return
+    _out.print(
+        "[bold]A learner that copies its expert perfectly, and can be exploited.[/bold]\n"
+        "Two agents walk the chain s0, s2, s4, ... as a mediator recommends. If one of them disobeys in s0, they walk "
+        "s1, s3, s5, ... instead, where no demonstration ever was. There the expert recommends (1, 1), which pays "
+        "nothing; the learner recommends (0, 0), which pays 1 to both at every step.\n"
+    )
+    gaps = _table("", "dynamic program", "linear program (HiGHS)", "theory")
+    gaps.add_row("value gap", *(_number(numbers[m]["value_gap"]) for m in ("dp", "lp")), "0")
+    gaps.add_row("regret gap", *(_number(numbers[m]["regret_gap"]) for m in ("dp", "lp")), f"H - 1 = {horizon - 1}")
+    _out.print(gaps)
+    deviates = f"{game.agent_name(found.agent)} deviates"
+    _out.print(
+        _walks(
+            game,
+            found.agent,
+            {
+                "learner, obeyed": learner,
+                f"expert, {deviates}": found.deviation.apply(game, expert),
+                f"learner, {deviates}": found.deviation.apply(game, learner),
+            },
+        )
+    )
+    _print_departures(game, learner, found.best)
+    _out.print(
+        f"Played out as a policy, this deviation is worth {_number(explicit)} to {game.agent_name(found.agent)}; "
+        f"obeying is worth {_number(explicit - found.value)}."
+    )
+
+
+@app.command()
+def certify(
+    game_file: Annotated[Path, typer.Argument(metavar="GAME", help="Game file, .json or .npz.")],
+    policy_file: Annotated[Path, typer.Argument(metavar="POLICY", help="Policy file, .json or .npz.")],
+    expert_file: Annotated[Path | None, typer.Option("--expert", metavar="FILE", help="Expert policy file.")] = None,
+    deviations: Annotated[
+        Literal["swap", "external"], typer.Option(help="What agents may do instead of obeying.")
+    ] = "swap",
+    method: Annotated[Literal["auto", "dp", "lp"], typer.Option(help="Dynamic or linear program.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Compute values and regret of a policy, and the gaps to an expert: numbers only, no certificate yet."""
+    game = mo.load_game(game_file)
+    policy = mo.load_policy(policy_file, game)
+    expert = None if expert_file is None else mo.load_policy(expert_file, game)
+    phi = _CLASSES[deviations]
+    ours = mo.regret(game, policy, phi, method=method)
+    theirs = None if expert is None else mo.regret(game, expert, phi, method=method)
+    fields: dict[str, Any] = {
+        "command": "certify",
+        "version": mo.__version__,
+        "game": repr(game),
+        "deviations": deviations,
+        "method": ours.method,
+        "policy": _regret_fields(game, policy, ours),
+    }
+    if theirs is not None and expert is not None:
+        fields["expert"] = _regret_fields(game, expert, theirs)
+        fields["value_gap"] = float((theirs.obedience.value - ours.obedience.value).max())
+        fields["regret_gap"] = ours.value - theirs.value
+    if as_json:
+        _print_json(fields)
+        return
+    _out.print(f"[bold]{escape(repr(game))}[/bold]\n{deviations} deviations, {_METHODS[ours.method]}\n")
+    table = _table("", "agent", "obeying", "best deviation", "gain")
+    for label, found in [("policy", ours)] + ([] if theirs is None else [("expert", theirs)]):
+        for agent, (value, gain) in enumerate(zip(found.obedience.value, found.per_agent, strict=True)):
+            name = escape(game.agent_name(agent))
+            table.add_row("" if agent else label, name, *(_number(x) for x in (value, value + gain, gain)))
+    _out.print(table)
+    _out.print(f"regret      {_number(ours.value)}")
+    if theirs is not None:
+        _out.print(f"value gap   {_number(fields['value_gap'])}\nregret gap  {_number(fields['regret_gap'])}")
+    _print_departures(game, policy, ours.best)
+
+
+@app.command(name="import")
+def import_game(
+    spec: Annotated[str, typer.Argument(help="What to import, such as 'openspiel:goofspiel(num_cards=3)'.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Game file to write, .json or .npz.")],
+    time: Annotated[
+        Literal["layered", "step"], typer.Option(help="Put the step into the states, or into the kernels.")
+    ] = "layered",
+    discount: Annotated[float | None, typer.Option(help="Make a discounted game with this factor.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Unroll a game of another framework into a game file."""
+    framework, _, name = spec.partition(":")
+    if framework != "openspiel" or not name:
+        raise mo.errors.InvalidOption(f"cannot import {spec!r}; give 'openspiel:' and an OpenSpiel game string")
+    from mailopt.interop import openspiel  # noqa: PLC0415 - only this command needs it
+
+    game = openspiel.unroll(name, time=time, discount=discount).game
+    game.save(output)
+    if as_json:
+        _print_json({"command": "import", "spec": spec, "game": repr(game), "output": str(output)})
+    else:
+        _out.print(f"{escape(repr(game))}\nwritten to {escape(str(output))}")
+
+
+def _regret_fields(game: mo.MarkovGame, policy: mo.CorrelatedPolicy, found: mo.Regret) -> dict[str, Any]:
+    return {
+        "values": found.obedience.value.tolist(),
+        "regret": found.value,
+        "gains": found.per_agent.tolist(),
+        "agent": found.agent,
+        "truncation_error": found.truncation_error,
+        "departures": [
+            {
+                "step": d.step,
+                "state": d.state,
+                "state_name": game.state_name(d.state),
+                "recommended": d.recommended,
+                "played": d.played,
+                "probability": d.probability,
+            }
+            for d in found.best.departures(game, policy)
+        ],
+    }
+
+
+def _walks(game: mo.MarkovGame, agent: int, policies: dict[str, mo.CorrelatedPolicy]) -> Table:
+    """Where each policy walks in a game in which all paths are certain, and what the agent is paid on the way."""
+    table = _table("step", *policies)
+    paths = [mo.occupancy(game, policy) for policy in policies.values()]
+    for step in range(len(paths[0])):
+        cells = []
+        for path in paths:
+            state, joint = (int(k) for k in np.argwhere(path[step] > 0)[0])
+            paid = game.reward(step)[agent, state, joint]
+            cells.append(f"{game.state_name(state):<4}{game.joint_action(joint)} pays {_number(paid)}")
+        table.add_row(str(step), *cells)
+    return table
+
+
+def _print_departures(game: mo.MarkovGame, policy: mo.CorrelatedPolicy, best: mo.BestDeviation) -> None:
+    found = best.departures(game, policy)
+    name = game.agent_name(best.agent)
+    if not found:
+        _out.print(f"\nThe best deviation of {escape(name)} never disobeys.")
+        return
+    table = _table("step", "state", "told", "plays", "probability")
+    for d in found[:_SHOWN]:
+        actions = (game.action_name(best.agent, d.recommended), game.action_name(best.agent, d.played))
+        table.add_row(str(d.step), *(escape(x) for x in (game.state_name(d.state), *actions)), _number(d.probability))
+    _out.print(f"\nBest deviation: {escape(name)} gains {_number(best.gain)} by disobeying here")
+    _out.print(table)
+    if len(found) > _SHOWN:
+        _out.print(f"... and at {len(found) - _SHOWN} more places (--json lists all)")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:.10g}"
+
+
+def _print_json(fields: dict[str, Any]) -> None:
+    print(json.dumps(fields, indent=2, allow_nan=False))
