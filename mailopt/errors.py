@@ -5,7 +5,7 @@ Two questions are answered by the type: *what object* is wrong (:class:`InvalidG
 :class:`NotADistribution`, ...). The message says where and how to fix it.
 """
 
-from mailopt_solvers import MailoptError, SolverError, SolverFailed, SolverNotInstalled
+from mailopt_solvers import InvalidOption, MailoptError, SolverError, SolverFailed, SolverNotInstalled
 
 
 class WrongShape(MailoptError, ValueError):
@@ -80,24 +80,24 @@ class DeviationDistribution(InvalidDeviation, NotADistribution):
     """A deviation row that does not sum to one."""
 
 
+class UnknownAgent(MailoptError, ValueError):
+    """An agent that the game does not have."""
+
+
 class InvalidFile(MailoptError, ValueError):
     """A file that cannot be read as what it should be."""
 
 
 class MalformedFile(InvalidFile):
-    """Truncated, not JSON or NPZ, or with missing, unknown or ill-typed fields."""
+    """Truncated, not JSON or NPZ, of another format, or with missing, unknown or ill-typed fields."""
 
 
 class UnsupportedVersion(InvalidFile):
-    """A file of another format, or of a version this release does not read."""
+    """A file of a version that this release does not read."""
 
 
 class NotConverged(MailoptError):
     """A discounted evaluation could not reach its promised accuracy."""
-
-
-class InvalidOption(MailoptError, ValueError):
-    """An option with a value that does not exist; the message lists those that do."""
 
 
 class MissingDependency(MailoptError, ImportError):
@@ -140,6 +140,7 @@ __all__ = [
     "SolverError",
     "SolverFailed",
     "SolverNotInstalled",
+    "UnknownAgent",
     "UnsupportedGame",
     "UnsupportedVersion",
     "WrongShape",

@@ -13,6 +13,7 @@ from mailopt.games.numbers import (
     DEVIATION,
     FloatArray,
     place,
+    read_array,
     read_numbers,
     require_probabilities,
     require_row_sums,
@@ -62,7 +63,7 @@ class Deviation:
     @classmethod
     def deterministic(cls, agent: int, choices: npt.ArrayLike) -> Deviation:
         """Make a deviation from the action played at each recommendation, integers of shape (S, n) or (T, S, n)."""
-        array = np.asarray(choices)
+        array = read_array(choices, DEVIATION, "choices")
         if array.ndim not in (2, 3) or array.dtype.kind not in "iu":
             raise DEVIATION.shape(
                 f"choices have shape {array.shape} and dtype {array.dtype}, expected integers (T, S, n)"
@@ -87,8 +88,7 @@ class Deviation:
 
     def check(self, game: MarkovGame) -> None:
         """Raise :class:`InvalidDeviation` unless the deviation fits the game and plays legal actions only."""
-        if not 0 <= self.agent < game.num_agents:
-            raise InvalidDeviation(f"there is no agent {self.agent}; the game has agents 0 to {game.num_agents - 1}")
+        game.check_agent(self.agent)
         n = game.actions[self.agent]
         if self.probabilities.shape[-3:] != (game.num_states, n, n):
             raise DEVIATION.shape(

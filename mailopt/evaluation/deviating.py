@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from mailopt.deviations import Deviation, DeviationClass, Swap
-from mailopt.errors import InvalidDeviation
 from mailopt.evaluation.discounted import discounted_values, fixed_point
 from mailopt.evaluation.occupancy import state_distributions
 from mailopt.evaluation.stages import Method, action_values, by_stage, obedient_backup, resolve, stage_gains
@@ -130,7 +129,7 @@ def best_deviation(
 
     Raises
     ------
-    InvalidPolicy, InvalidDeviation
+    InvalidPolicy, UnknownAgent
         The policy or agent does not fit the game.
     InvalidNumber
         The numbers overflow.
@@ -151,8 +150,7 @@ def best_deviation(
            [0., 0., 0., 0.]])
     """
     obedience = values(game, policy, method=method)
-    if not 0 <= agent < game.num_agents:
-        raise InvalidDeviation(f"there is no agent {agent}; the game has agents 0 to {game.num_agents - 1}")
+    game.check_agent(agent)
     if resolve(method) == "lp":
         return by_program(game, policy, agent, deviations, obedience)
     return by_recursion(game, policy, [agent], deviations)[0].describe(game, policy, obedience)

@@ -8,7 +8,7 @@ or a discount in [0, 1). One state and H = 1 make a normal-form game.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from mailopt.errors import InvalidHorizon, MissingTransition
+from mailopt.errors import InvalidGame, InvalidHorizon, MissingTransition, UnknownAgent
 from mailopt.games.kernels import DenseKernel, DeterministicKernel, SparseKernel, TransitionKernel
 from mailopt.games.numbers import (
     GAME,
@@ -30,6 +30,7 @@ from mailopt.games.numbers import (
     NumberArray,
     nearest_double,
     normalised,
+    read_array,
     read_numbers,
     require_probabilities,
     require_row_sums,
@@ -48,7 +49,8 @@ class MarkovGame:
     ----------
     transitions
         One of: dense probabilities (S, A, S); a scipy sparse matrix (S*A, S) with row s*A + a; integer successors
-        (S, A), -1 for none; a :class:`TransitionKernel`; or a list of H of these, one for each step.
+        (S, A), -1 for none; a :class:`TransitionKernel`; or a list of H of these, one for each step (arrays,
+        matrices or kernels: nested lists are read as one dense array).
         Entries may be ``fractions.Fraction``. A row p stands for p / sum(p); its sum must be within 1e-9 of one
         wherever the joint action is legal. Rows of illegal joint actions may be empty.
     rewards
@@ -132,12 +134,14 @@ class MarkovGame:
         require_row_sums(start.sum(keepdims=True), GAME, "initial distribution", ("row",))
         num_states, num_agents, num_joint = start.size, len(counts), math.prod(counts)
 
-        kernels = tuple(_read_kernel(t) for t in _split_steps(transitions, steps))
-        for kernel in kernels:
+        layouts = _split_steps(transitions, steps)
+        kernels = tuple(_read_kernel(t, h if len(layouts) > 1 else None) for h, t in enumerate(layouts))
+        for step, kernel in enumerate(kernels):
             if (kernel.num_states, kernel.num_joint_actions) != (num_states, num_joint):
+                prefix = f"step {step}: " if len(kernels) > 1 else ""
                 raise GAME.shape(
-                    f"transitions are for {kernel.num_states} states and {kernel.num_joint_actions} joint actions, "
-                    f"but the initial distribution has {num_states} states and actions {counts} make {num_joint}"
+                    f"{prefix}transitions are for {kernel.num_states} states and {kernel.num_joint_actions} joint "
+                    f"actions, but the initial distribution has {num_states} states and actions {counts} make {num_joint}"
                 )
         values, exact_values = read_numbers(rewards, GAME, "rewards", _REWARD_AXES)
         one_step = (num_agents, num_states, num_joint)
@@ -164,9 +168,9 @@ class MarkovGame:
             "discount": factor,
             "legal": legal_actions,
             "joint_legal": joint_legal,
-            "state_names": _read_names(state_names, num_states, "state names"),
-            "agent_names": _read_names(agent_names, num_agents, "agent names"),
-            "action_names": _read_action_names(action_names, counts),
+            "state_names": read_names(state_names, num_states, "state names"),
+            "agent_names": read_names(agent_names, num_agents, "agent names"),
+            "action_names": read_action_names(action_names, counts),
             "exact_rewards": exact_values,
             "exact_initial": exact_start,
             "exact_discount": exact_factor,
@@ -203,12 +207,9 @@ class MarkovGame:
         >>> mo.MarkovGame.from_normal_form([[[3, 0], [5, 1]], [[3, 5], [0, 1]]])
         MarkovGame(2 agents with (2, 2) actions, 1 state, horizon 1, deterministic transitions)
         """
-        try:
-            tensor = np.asarray(payoffs)
-        except ValueError as error:
-            raise GAME.shape(f"payoffs are ragged: {error}") from None
-        if tensor.ndim < 2 or tensor.shape[0] != tensor.ndim - 1:
-            raise GAME.shape(f"payoffs have shape {tensor.shape}, expected (m, n_0, .., n_(m-1))")
+        tensor = read_array(payoffs, GAME, "payoffs")
+        if tensor.ndim < 2 or tensor.shape[0] != tensor.ndim - 1 or tensor.size == 0:
+            raise GAME.shape(f"payoffs have shape {tensor.shape}, expected (m, n_0, .., n_(m-1)), nothing empty")
         counts = tensor.shape[1:]
         return cls(
             DeterministicKernel(np.zeros((1, math.prod(counts)), dtype=np.int64)),
@@ -252,11 +253,19 @@ class MarkovGame:
 
     def joint_action(self, index: int) -> tuple[int, ...]:
         """Split a flat joint action into one action per agent."""
-        return tuple(int(k) for k in np.unravel_index(index, self.actions))
+        return _split(index, self.actions)
 
     def joint_index(self, joint_action: Sequence[int]) -> int:
         """Flatten one action per agent into a joint action."""
-        return int(np.ravel_multi_index(tuple(joint_action), self.actions))
+        index = 0
+        for action, n in zip(joint_action, self.actions, strict=True):
+            index = index * n + int(action)
+        return index
+
+    def check_agent(self, agent: int) -> None:
+        """Raise :class:`~mailopt.errors.UnknownAgent` unless there is such an agent."""
+        if not isinstance(agent, int | np.integer) or not 0 <= agent < self.num_agents:
+            raise UnknownAgent(f"there is no agent {agent}; the game has agents 0 to {self.num_agents - 1}")
 
     def unfold(self, array: npt.NDArray[_Scalar], agent: int) -> npt.NDArray[_Scalar]:
         """Reshape a last axis of joint actions (.., A) to (.., n_i, A / n_i): agent i's action, then all others'."""
@@ -297,8 +306,16 @@ class MarkovGame:
         return f"MarkovGame({agents}, {states}, {time}, {layout} transitions)"
 
 
+def _split(index: int, counts: tuple[int, ...]) -> tuple[int, ...]:
+    parts = []
+    for n in reversed(counts):
+        index, action = divmod(int(index), n)
+        parts.append(action)
+    return tuple(reversed(parts))
+
+
 def _read_actions(actions: Sequence[int]) -> tuple[int, ...]:
-    counts = tuple(actions)
+    counts = tuple(_sequence(actions, "actions"))
     if not counts or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1 for n in counts):
         raise GAME.shape(f"actions are {counts}; give the number of actions of each agent, each at least 1")
     return tuple(int(n) for n in counts)
@@ -325,10 +342,7 @@ def _split_steps(transitions: Transitions, horizon: int | None) -> Sequence[obje
     if not isinstance(transitions, list | tuple) or not any(
         isinstance(t, np.ndarray | TransitionKernel) or sparse.issparse(t) for t in transitions
     ):
-        try:
-            transitions = np.asarray(transitions)
-        except ValueError as error:
-            raise GAME.shape(f"transitions are ragged: {error}") from None
+        transitions = read_array(transitions, GAME, "transitions")
         if transitions.ndim != 4:
             return [transitions]
     if horizon is None:
@@ -338,12 +352,21 @@ def _split_steps(transitions: Transitions, horizon: int | None) -> Sequence[obje
     return list(transitions)
 
 
-def _read_kernel(layout: object) -> TransitionKernel:
+def _read_kernel(layout: object, step: int | None) -> TransitionKernel:
+    try:
+        return _kernel(layout)
+    except InvalidGame as error:
+        if step is None:
+            raise
+        raise type(error)(f"step {step}: {error}") from None
+
+
+def _kernel(layout: object) -> TransitionKernel:
     if isinstance(layout, TransitionKernel):
         return layout
     if sparse.issparse(layout):
         return SparseKernel(layout)
-    array = np.asarray(layout)
+    array = read_array(layout, GAME, "transitions")
     if array.ndim == 3:
         return DenseKernel(array)
     if array.ndim == 2 and array.dtype.kind in "iu":
@@ -357,12 +380,14 @@ def _read_kernel(layout: object) -> TransitionKernel:
 def _read_legal(
     legal: Sequence[npt.ArrayLike | None] | None, counts: tuple[int, ...], num_states: int
 ) -> tuple[BoolArray, ...]:
-    given = [None] * len(counts) if legal is None else list(legal)
+    given = [None] * len(counts) if legal is None else _sequence(legal, "legal actions")
     if len(given) != len(counts):
         raise GAME.shape(f"legal actions are given for {len(given)} agents, there are {len(counts)}")
     masks = []
     for agent, (mask, n) in enumerate(zip(given, counts, strict=True)):
-        array = np.ones((num_states, n), dtype=bool) if mask is None else np.array(mask)
+        array = np.ones((num_states, n), dtype=bool)
+        if mask is not None:
+            array = read_array(mask, GAME, f"legal actions of agent {agent}").copy()
         if array.shape != (num_states, n) or array.dtype != bool:
             raise GAME.shape(
                 f"legal actions of agent {agent} have shape {array.shape} and dtype {array.dtype}, "
@@ -382,8 +407,7 @@ def _check_rows(kernel: TransitionKernel, joint_legal: BoolArray, counts: tuple[
 
     def where(bad: BoolArray) -> str:
         state, index = (int(k) for k in np.argwhere(bad)[0])
-        joint = tuple(int(k) for k in np.unravel_index(index, counts))
-        return f"transitions, {prefix}state {state}, joint action {joint}: "
+        return f"transitions, {prefix}state {state}, joint action {_split(index, counts)}: "
 
     missing = joint_legal & (sums == 0)
     if missing.any():
@@ -395,25 +419,35 @@ def _check_rows(kernel: TransitionKernel, joint_legal: BoolArray, counts: tuple[
         )
 
 
-def _read_names(names: Sequence[str] | None, size: int, what: str) -> tuple[str, ...] | None:
+def read_names(names: Sequence[str] | None, size: int, what: str) -> tuple[str, ...] | None:
+    """Validate names: distinct strings, one for each."""
     if names is None:
         return None
-    result = tuple(names)
-    if not all(isinstance(name, str) for name in result):
-        raise GAME.shape(f"{what} must be strings")
+    result = tuple(_sequence(names, what))
+    if not all(isinstance(name, str) and "\0" not in name for name in result):
+        raise GAME.shape(f"{what} must be strings without NUL characters")
     if len(result) != size or len(set(result)) != size:
         raise GAME.shape(f"{what}: {len(set(result))} distinct names given, expected {size}")
     return result
 
 
-def _read_action_names(
+def read_action_names(
     names: Sequence[Sequence[str]] | None, counts: tuple[int, ...]
 ) -> tuple[tuple[str, ...], ...] | None:
+    """Validate action names: one list for each agent."""
     if names is None:
         return None
-    if len(names) != len(counts):
-        raise GAME.shape(f"action names are given for {len(names)} agents, there are {len(counts)}")
+    given = _sequence(names, "action names")
+    if len(given) != len(counts):
+        raise GAME.shape(f"action names are given for {len(given)} agents, there are {len(counts)}")
     return tuple(
-        _read_names(given, n, f"action names of agent {agent}") or ()
-        for agent, (given, n) in enumerate(zip(names, counts, strict=True))
+        read_names(of_agent, n, f"action names of agent {agent}") or ()
+        for agent, (of_agent, n) in enumerate(zip(given, counts, strict=True))
     )
+
+
+def _sequence(values: Any, what: str) -> list[Any]:
+    """Insist on something with members that is not a string."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise GAME.shape(f"{what}: {values!r} is not a sequence")
+    return list(values)

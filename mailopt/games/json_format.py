@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from mailopt.errors import GameTooLarge, MalformedFile, MissingTransition
 from mailopt.games import storage
-from mailopt.games.game import MarkovGame
+from mailopt.games.game import MarkovGame, read_action_names, read_names
 from mailopt.games.kernels import TransitionKernel, kernel_from_entries
 from mailopt.games.numbers import GAME, POLICY, Exact, FloatArray, Index, Number, as_given, nearest_double
 from mailopt.games.policy import CorrelatedPolicy
 
-_MAX_ENTRIES = 2**29  # of one array, 4 GiB
+_MAX_ENTRIES = 2**27  # of one array, 1 GiB
 
 
 class _Names:
@@ -70,37 +70,35 @@ def read_game(fields: storage.JsonFields) -> MarkovGame:
     num_states = fields.take("states", storage.positive)
     horizon = fields.take("horizon", storage.positive, default=None)
     discount = fields.take("discount", storage.number, default=None)
-    state_names = fields.take("state_names", _strings, default=None)
-    agent_names = fields.take("agent_names", _strings, default=None)
-    action_names = fields.take(
-        "action_names", lambda v, w: [_strings(names, w) for names in storage.items(v, w)], default=None
+    state_names = read_names(fields.take("state_names", _strings, default=None), num_states, "state names")
+    agent_names = read_names(fields.take("agent_names", _strings, default=None), len(actions), "agent names")
+    action_names = read_action_names(
+        fields.take("action_names", lambda v, w: [_strings(names, w) for names in storage.items(v, w)], default=None),
+        tuple(actions),
     )
     names = _Names(num_states, actions, state_names, action_names)
     num_joint = math.prod(actions)
+    legal = _legal_from_json(fields.take("legal", storage.items, default=[]), names, len(actions))
     transitions = fields.take("transitions", storage.items)
-    if len(transitions) < num_states:
+    needed = (num_states - len(legal)) * num_joint + sum(math.prod(map(len, lists)) for lists in legal.values())
+    if len(transitions) < needed:
         raise MissingTransition(
-            f"transitions: {len(transitions)} entries cannot give each of {num_states} states a successor"
+            f"transitions: {len(transitions)} entries for {needed} legal pairs of state and joint action; "
+            f"give each of them a successor, or declare actions illegal"
         )
     _limit("game", num_states, num_joint, len(actions))
+    masks = [np.ones((num_states, n), dtype=bool) for n in actions]
+    for state, lists in legal.items():
+        for mask, allowed in zip(masks, lists, strict=True):
+            mask[state] = False
+            mask[state, allowed] = True
 
-    initial = np.zeros(num_states, dtype=object)
+    initial: dict[Index, Number] = {}
     for place, entry in _entries(fields.take("initial", storage.items), "initial", (2,)):
-        _set(initial, (names.state(entry[0], place),), storage.number(entry[1], place), place)
-    legal = None
-    rows = fields.take("legal", storage.items, default=None)
-    if rows is not None:
-        legal = [np.ones((num_states, n), dtype=bool) for n in actions]
-        seen = set()
-        for place, (given, lists) in _entries(rows, "legal", (2,)):
-            state = names.state(given, place)
-            if state in seen or not isinstance(lists, list) or len(lists) != len(actions):
-                raise MalformedFile(f"{place}: expected one list of actions per agent, once for each state")
-            seen.add(state)
-            for agent, allowed in enumerate(lists):
-                legal[agent][state] = False
-                for action in storage.items(allowed, place):
-                    legal[agent][state, names.action(agent, action, place)] = True
+        _put(initial, (names.state(entry[0], place),), storage.number(entry[1], place), place)
+    start = np.zeros(num_states, dtype=object)
+    for index, value in initial.items():
+        start[index] = value
     game = MarkovGame(
         _transitions_from_json(transitions, names, num_states, num_joint, horizon),
         _rewards_from_json(
@@ -109,17 +107,33 @@ def read_game(fields: storage.JsonFields) -> MarkovGame:
             (len(actions), num_states, num_joint),
             horizon,
         ),
-        initial,
+        start,
         actions,
         horizon=horizon,
         discount=discount,
-        legal=legal,
+        legal=masks,
         state_names=state_names,
         agent_names=agent_names,
         action_names=action_names,
     )
     fields.finish()
     return game
+
+
+def _legal_from_json(rows: Sequence[object], names: _Names, num_agents: int) -> dict[int, list[list[int]]]:
+    """Legal actions per agent, for the states that have an entry."""
+    found: dict[int, list[list[int]]] = {}
+    for place, (given, lists) in _entries(rows, "legal", (2,)):
+        state = names.state(given, place)
+        if state in found or not isinstance(lists, list) or len(lists) != num_agents:
+            raise MalformedFile(f"{place}: expected one list of actions per agent, once for each state")
+        found[state] = [
+            [names.action(agent, action, place) for action in storage.items(allowed, place)]
+            for agent, allowed in enumerate(lists)
+        ]
+        if any(len(set(allowed)) != len(allowed) for allowed in found[state]):
+            raise MalformedFile(f"{place}: an action is given twice")
+    return found
 
 
 def _transitions_from_json(
@@ -185,15 +199,12 @@ def read_policy(fields: storage.JsonFields, game: MarkovGame) -> CorrelatedPolic
         step = _step(entry[3:], game.horizon, place)
         row = found.setdefault(step, {})
         index: Index = (names.state(entry[0], place), names.joint(entry[1], place))
-        if index in row:
-            raise MalformedFile(f"{place}: this probability is given twice")
-        row[index] = storage.number(entry[2], place)
+        _put(row, index, storage.number(entry[2], place), place)
     fields.finish()
     _all_or_none(found, "rows")
     one_step = (game.num_states, game.num_joint_actions)
-    if None in found or not found:
-        shape: tuple[int, ...] = one_step
-    else:
+    shape: tuple[int, ...] = one_step
+    if found and None not in found:
         shape = (game.horizon or 1 + max(step for step in found if step is not None), *one_step)
     _limit("policy", *shape)
     doubles, exact = np.zeros(shape), dict[Index, Fraction]()
@@ -286,10 +297,10 @@ def _all_or_none(per_step: Mapping[int | None, object], section: str) -> None:
         raise MalformedFile(f"{section}: some entries have a step and some have none; give all of them one, or none")
 
 
-def _set(array: npt.NDArray[Any], index: Index, value: Number, place: str) -> None:
-    if array[index] != 0:
+def _put(found: dict[Index, Number], index: Index, value: Number, place: str) -> None:
+    if index in found:
         raise MalformedFile(f"{place}: this entry is given twice")
-    array[index] = value
+    found[index] = value
 
 
 def _counts(value: object, where: str) -> list[int]:

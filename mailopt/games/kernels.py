@@ -26,6 +26,7 @@ from mailopt.games.numbers import (
     as_given,
     nearest_double,
     place,
+    read_array,
     read_numbers,
     require_probabilities,
 )
@@ -140,8 +141,8 @@ class DenseKernel(TransitionKernel):
 
     def __init__(self, probabilities: object) -> None:
         doubles, exact = read_numbers(probabilities, GAME, "transitions", AXES)
-        if doubles.ndim != 3 or doubles.shape[0] != doubles.shape[2]:
-            raise GAME.shape(f"dense transitions have shape {doubles.shape}, expected (S, A, S)")
+        if doubles.ndim != 3 or doubles.shape[0] != doubles.shape[2] or doubles.size == 0:
+            raise GAME.shape(f"dense transitions have shape {doubles.shape}, expected (S, A, S), nothing empty")
         require_probabilities(doubles, GAME, "transitions", AXES)
         self.probabilities = doubles
         self._matrix = doubles.reshape(-1, doubles.shape[2])
@@ -176,12 +177,14 @@ class SparseKernel(TransitionKernel):
     """
 
     def __init__(self, matrix: sparse.sparray | sparse.spmatrix, *, exact: Mapping[Any, Fraction] = _NOTHING) -> None:
+        if matrix.ndim != 2 or 0 in matrix.shape or matrix.shape[0] % matrix.shape[1]:
+            raise GAME.shape(f"sparse transitions have shape {matrix.shape}, expected (S*A, S)")
+        if matrix.dtype.kind not in "iuf":
+            raise GAME.number(f"sparse transitions have dtype {matrix.dtype}; give floats or integers")
         rows = sparse.csr_array(matrix, dtype=np.float64, copy=True)
         rows.sum_duplicates()
-        num_rows, num_states = rows.shape
-        if num_states == 0 or num_rows == 0 or num_rows % num_states:
-            raise GAME.shape(f"sparse transitions have shape {rows.shape}, expected (S*A, S)")
-        num_joint_actions = num_rows // num_states
+        num_states = rows.shape[1]
+        num_joint_actions = rows.shape[0] // num_states
         bad = np.flatnonzero(~(np.isfinite(rows.data) & (rows.data >= 0)))
         if bad.size:
             row = int(np.searchsorted(rows.indptr, bad[0], side="right")) - 1
@@ -192,19 +195,17 @@ class SparseKernel(TransitionKernel):
         rows.eliminate_zeros()
         for array in (rows.data, rows.indices, rows.indptr):
             array.setflags(write=False)
-        for index, fraction in exact.items():
-            state, action, following = index
-            stored = rows[state * num_joint_actions + action, following]
-            if not 0 <= action < num_joint_actions or float(fraction) != stored:
-                raise GAME.number(f"transitions, {place(AXES, index)}: {fraction} is not what is stored, {stored}")
+        _check_exact(rows, num_joint_actions, exact)
         self._rows = rows
         self._columns = sparse.csr_array(rows.T)
         sums = np.asarray(rows.sum(axis=1)).reshape(num_states, num_joint_actions)
         super().__init__(sums, rows.nnz, MappingProxyType(dict(exact)))
 
     def _raw_expectation(self, values: FloatArray) -> FloatArray:
-        shape = (self.num_states, self.num_joint_actions)
-        return np.stack([(self._rows @ v).reshape(shape) for v in values])
+        result = np.empty((len(values), self.num_states, self.num_joint_actions))
+        for k, v in enumerate(values):
+            result[k] = (self._rows @ v).reshape(result.shape[1:])
+        return result
 
     def _raw_push_forward(self, weights: FloatArray) -> FloatArray:
         return np.asarray(self._columns @ weights.ravel())
@@ -226,8 +227,8 @@ class DeterministicKernel(TransitionKernel):
     exact = _NOTHING
 
     def __init__(self, successors: object) -> None:
-        given = np.asarray(successors)
-        if given.ndim != 2 or given.dtype.kind not in "iu":
+        given = read_array(successors, GAME, "deterministic transitions")
+        if given.ndim != 2 or given.dtype.kind not in "iu" or given.size == 0:
             raise GAME.shape(
                 f"deterministic transitions have shape {given.shape} and dtype {given.dtype}, "
                 f"expected integers of shape (S, A)"
@@ -266,6 +267,23 @@ class DeterministicKernel(TransitionKernel):
             (np.ones(self.num_nonzeros), self._targets.ravel()[exists], indptr),
             shape=(exists.size, self.num_states),
         )
+
+
+def _check_exact(rows: sparse.csr_array, num_joint_actions: int, exact: Mapping[Any, Fraction]) -> None:
+    """Raise unless every exact rational stands beside its nearest double."""
+    for index, fraction in exact.items():
+        shape = (rows.shape[1], num_joint_actions, rows.shape[1])
+        if len(index) != len(shape):
+            raise GAME.number(f"transitions: {index} is no place; give (state, joint action, next state)")
+        if not all(0 <= k < size for k, size in zip(index, shape, strict=True)):
+            raise GAME.number(f"transitions, {place(AXES, index)}: an exact number outside of (S, A, S) = {shape}")
+        state, action, following = index
+        row = state * num_joint_actions + action
+        start, end = int(rows.indptr[row]), int(rows.indptr[row + 1])
+        k = start + int(np.searchsorted(rows.indices[start:end], following))
+        stored = float(rows.data[k]) if k < end and rows.indices[k] == following else 0.0
+        if float(fraction) != stored:
+            raise GAME.number(f"transitions, {place(AXES, index)}: {fraction} stands beside another number, {stored}")
 
 
 def kernel_from_entries(

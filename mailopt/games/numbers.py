@@ -60,7 +60,20 @@ DEVIATION = Owner(DeviationShape, DeviationNumber, DeviationDistribution)
 
 def place(axes: Sequence[str], index: Sequence[int]) -> str:
     """Name a place, such as ``state 3, joint action 5``."""
-    return ", ".join(f"{axis} {int(k)}" for axis, k in zip(axes[-len(index) :], index, strict=True))
+    return ", ".join(f"{axis} {int(k)}" for axis, k in zip(axes[len(axes) - len(index) :], index, strict=True))
+
+
+def at(what: str, axes: Sequence[str], index: Sequence[int]) -> str:
+    """Name an entry of something, such as ``rewards, agent 0, state 3, joint action 5``."""
+    return f"{what}, {place(axes, index)}" if index else what
+
+
+def read_array(values: object, owner: Owner, what: str) -> npt.NDArray[Any]:
+    """``numpy.asarray`` with the owner's error for ragged nesting."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise owner.shape(f"{what} is ragged: {error}") from None
 
 
 def read_numbers(values: object, owner: Owner, what: str, axes: Sequence[str]) -> tuple[FloatArray, Exact]:
@@ -84,17 +97,14 @@ def read_numbers(values: object, owner: Owner, what: str, axes: Sequence[str]) -
     InvalidNumber
         NaN, infinity, or an entry that is no number; of the owner's kind, with the place.
     """
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise owner.shape(f"{what} is ragged: {error}") from None
+    array = read_array(values, owner, what)
     if array.ndim > len(axes):
         raise owner.shape(f"{what} has {array.ndim} dimensions, at most {len(axes)} are meaningful: {', '.join(axes)}")
     exact: dict[Index, Fraction] = {}
     if array.dtype == object:
         doubles = np.empty(array.shape, dtype=np.float64)
         for index, entry in np.ndenumerate(array):
-            doubles[index], fraction = nearest_double(entry, owner, lambda i=index: f"{what}, {place(axes, i)}")
+            doubles[index], fraction = nearest_double(entry, owner, at(what, axes, index))
             if fraction is not None:
                 exact[index] = fraction
     elif array.dtype.kind in "iu":
@@ -113,29 +123,22 @@ def read_numbers(values: object, owner: Owner, what: str, axes: Sequence[str]) -
     return doubles, MappingProxyType(exact)
 
 
-def nearest_double(entry: object, owner: Owner, where: object) -> tuple[float, Fraction | None]:
-    """Return the nearest double of one number, and the exact rational if the double is not it.
-
-    ``where`` is the place for the message, or a function that names it.
-    """
-
-    def named() -> str:
-        return str(where() if callable(where) else where)
-
+def nearest_double(entry: object, owner: Owner, where: str) -> tuple[float, Fraction | None]:
+    """Return the nearest double of one number, and the exact rational if the double is not it."""
     if isinstance(entry, bool | np.bool_) or not isinstance(entry, int | float | Fraction | np.integer | np.floating):
-        raise owner.number(f"{named()}: {entry!r} is not a number; give an int, float or fractions.Fraction")
+        raise owner.number(f"{where}: {entry!r} is not a number; give an int, float or fractions.Fraction")
     if isinstance(entry, float | np.floating):
         value = float(entry)
         if not math.isfinite(value):
-            raise owner.number(f"{named()}: {value} must be finite")
+            raise owner.number(f"{where}: {value} must be finite")
         return value, None
     fraction = Fraction(int(entry)) if isinstance(entry, int | np.integer) else entry
     try:
         value = float(fraction)
     except OverflowError:
-        raise owner.number(f"{named()}: the number is too large for a double") from None
+        raise owner.number(f"{where}: the number is too large for a double") from None
     if value == 0.0 and fraction != 0:
-        raise owner.number(f"{named()}: the number is not zero but too small for a double")
+        raise owner.number(f"{where}: the number is not zero but too small for a double")
     return value, None if Fraction(value) == fraction else fraction
 
 
@@ -145,7 +148,7 @@ def require(
     """Raise ``error`` naming the first place where ``good`` is false."""
     if not good.all():
         index = tuple(int(k) for k in np.argwhere(~good)[0])
-        raise error(f"{what}, {place(axes, index)}: {values[index]} {rule}")
+        raise error(f"{at(what, axes, index)}: {values[index]} {rule}")
 
 
 def require_probabilities(values: FloatArray, owner: Owner, what: str, axes: Sequence[str]) -> None:
@@ -159,7 +162,7 @@ def require_row_sums(sums: FloatArray, owner: Owner, what: str, axes: Sequence[s
         np.abs(sums - 1.0) <= ROW_SUM_TOLERANCE,
         sums,
         owner.distribution,
-        f"{what} does not sum to one",
+        what,
         axes,
         f"is the sum; it must be within {ROW_SUM_TOLERANCE:g} of 1",
     )

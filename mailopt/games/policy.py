@@ -25,6 +25,7 @@ from mailopt.games.numbers import (
     as_fractions,
     normalised,
     place,
+    read_array,
     read_numbers,
     require_probabilities,
     require_row_sums,
@@ -130,10 +131,9 @@ class CorrelatedPolicy:
 
     def marginal(self, agent: int, game: MarkovGame) -> FloatArray:
         """Probability sigma_{i,h}(a_i|s) that agent i is recommended a_i, shape (S, n_i) or (H, S, n_i)."""
-        lead = self.probabilities.shape[:-1]
-        tensor = self._normalised.reshape(*lead, *game.actions)
-        others = tuple(len(lead) + j for j in range(game.num_agents) if j != agent)
-        return np.asarray(tensor.sum(axis=others))
+        self.check(game)
+        game.check_agent(agent)
+        return np.asarray(game.unfold(self._normalised, agent).sum(axis=-1))
 
     @classmethod
     def product(cls, factors: Sequence[NumberArray]) -> CorrelatedPolicy:
@@ -151,21 +151,24 @@ class CorrelatedPolicy:
         >>> mo.CorrelatedPolicy.product([[[0.5, 0.5]], [[1.0, 0.0]]]).probabilities
         array([[0.5, 0. , 0.5, 0. ]])
         """
-        if not factors:
+        if len(factors) == 0:
             raise POLICY.shape("a product policy needs at least one factor")
-        parts = []
+        parts, exactly = [], False
         for agent, factor in enumerate(factors):
             axes = ("step", "state", f"action of agent {agent}")
             doubles, exact = read_numbers(factor, POLICY, f"factor {agent}", axes)
-            if doubles.ndim not in (2, 3):
-                raise POLICY.shape(f"factor {agent} has shape {doubles.shape}, expected (S, n) or (H, S, n)")
+            if doubles.ndim not in (2, 3) or doubles.size == 0:
+                raise POLICY.shape(
+                    f"factor {agent} has shape {doubles.shape}, expected (S, n) or (H, S, n), nothing empty"
+                )
+            exactly |= _holds_fractions(factor)
             require_probabilities(doubles, POLICY, f"factor {agent}", axes)
             require_row_sums(doubles.sum(axis=-1), POLICY, f"row of factor {agent}", axes[:-1])
             parts.append((doubles, exact))
         leads = {doubles.shape[:-1] for doubles, _ in parts}
         if len({lead[-1] for lead in leads}) > 1 or len({lead for lead in leads if len(lead) == 2}) > 1:
             raise POLICY.shape(f"factors of shapes {[doubles.shape for doubles, _ in parts]} do not fit together")
-        joint, *others = _as_given(parts)
+        joint, *others = _rows(parts, exactly)
         for rows in others:
             outer = joint[..., :, None] * rows[..., None, :]
             joint = outer.reshape(*outer.shape[:-2], -1)
@@ -192,7 +195,7 @@ class CorrelatedPolicy:
         PolicyShape, IllegalAction
             Wrong shape; an action that does not exist or is illegal in its state.
         """
-        array = np.asarray(joint_actions)
+        array = read_array(joint_actions, POLICY, "joint actions")
         if (
             array.ndim not in (2, 3)
             or array.dtype.kind not in "iu"
@@ -210,7 +213,9 @@ class CorrelatedPolicy:
         if bad.size:
             index = tuple(int(k) for k in bad[0])
             raise IllegalAction(f"{place(('step', 'state', 'agent'), index)}: there is no action {array[index]}")
-        flat = np.ravel_multi_index(tuple(np.moveaxis(array, -1, 0)), game.actions)
+        flat = np.zeros(array.shape[:-1], dtype=np.int64)
+        for agent, n in enumerate(game.actions):
+            flat = flat * n + array[..., agent]
         probabilities = np.zeros((*flat.shape, game.num_joint_actions))
         np.put_along_axis(probabilities, flat[..., None], 1.0, axis=-1)
         policy = cls(probabilities)
@@ -230,6 +235,8 @@ class CorrelatedPolicy:
         weights
             Non-negative weights that sum to one, shape (len(policies),).
         """
+        if len(policies) == 0:
+            raise POLICY.shape("a mixture needs at least one policy")
         mix, exact = read_numbers(weights, POLICY, "weights", ("policy",))
         if mix.shape != (len(policies),):
             raise POLICY.shape(f"weights have shape {mix.shape}, expected ({len(policies)},)")
@@ -238,10 +245,9 @@ class CorrelatedPolicy:
         shapes = {p.probabilities.shape for p in policies}
         if len({shape[-2:] for shape in shapes}) > 1 or len({shape for shape in shapes if len(shape) == 3}) > 1:
             raise POLICY.shape(f"policies of different shapes cannot be mixed: {sorted(shapes)}")
-        if len(policies) == 0:
-            raise POLICY.shape("a mixture needs at least one policy")
-        shares, *rows = _as_given([(mix, exact), *((p.probabilities, p.exact) for p in policies)])
-        parts = [w * (p / p.sum(axis=-1, keepdims=True)) for w, p in zip(shares / shares.sum(), rows, strict=True)]
+        given = [(mix, exact), *((p.probabilities, p.exact) for p in policies)]
+        shares, *rows = _rows(given, _holds_fractions(weights))
+        parts = [w * p for w, p in zip(shares, rows, strict=True)]
         return cls(sum(parts[1:], start=parts[0]))
 
     @classmethod
@@ -261,11 +267,13 @@ class CorrelatedPolicy:
             False is for finite horizons only.
         """
         if stationary:
-            rows: list[Any] = [np.asarray(f(s)).reshape(-1) for s in range(game.num_states)]
+            rows: list[Any] = [_flat(f(s), f"state {s}") for s in range(game.num_states)]
         elif game.horizon is None:
             raise POLICY.shape("a discounted game has no last step; tabulate a stationary function")
         else:
-            rows = [[np.asarray(f(h, s)).reshape(-1) for s in range(game.num_states)] for h in range(game.horizon)]
+            rows = [
+                [_flat(f(h, s), f"step {h}, state {s}") for s in range(game.num_states)] for h in range(game.horizon)
+            ]
         policy = cls(rows)
         policy.check(game)
         return policy
@@ -283,8 +291,17 @@ class CorrelatedPolicy:
         return f"CorrelatedPolicy({steps}, {states}, {self.num_joint_actions} joint actions)"
 
 
-def _as_given(parts: Sequence[tuple[FloatArray, Exact]]) -> list[npt.NDArray[Any]]:
-    """Return the parts as Fractions if any entry of any of them is not a double, else as doubles."""
-    if any(exact for _, exact in parts):
-        return [as_fractions(doubles, exact) for doubles, exact in parts]
-    return [doubles for doubles, _ in parts]
+def _rows(parts: Sequence[tuple[FloatArray, Exact]], exactly: bool) -> list[npt.NDArray[Any]]:
+    """Normalised rows of all parts: as Fractions if asked for or if any entry is not a double, else as doubles."""
+    if exactly or any(exact for _, exact in parts):
+        fractions = [as_fractions(doubles, exact) for doubles, exact in parts]
+        return [rows / rows.sum(axis=-1, keepdims=True) for rows in fractions]
+    return [normalised(doubles, doubles.sum(axis=-1)) for doubles, _ in parts]
+
+
+def _holds_fractions(values: Any) -> bool:
+    return read_array(values, POLICY, "probabilities").dtype == object
+
+
+def _flat(row: Any, where: str) -> npt.NDArray[Any]:
+    return read_array(row, POLICY, f"policy, {where}: the row").reshape(-1)

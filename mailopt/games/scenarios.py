@@ -145,9 +145,11 @@ def _bimatrix(first: list[list[int]], second: list[list[int]], names: list[list[
 def _chain(horizon: int, reward: Number, coverage: Number) -> MarkovGame:
     if type(horizon) is not int or horizon < 1:
         raise InvalidHorizon(f"horizon is {horizon!r}; it must be an integer of at least 1")
+    if reward < 0:
+        raise InvalidGame(f"reward is {reward}; it must not be negative, or deviating would not pay")
     num_states = 2 * horizon
     successors = np.repeat(np.minimum(np.arange(num_states) + 2, num_states - 1)[:, None], 4, axis=1)
-    for absorbing in (num_states - 2, num_states - 3):
+    for absorbing in range(max(num_states - 3, 0), num_states - 1):
         successors[absorbing] = absorbing
     if horizon > 1:
         successors[0] = [2, 1, 1, 1]

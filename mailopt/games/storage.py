@@ -6,10 +6,15 @@ unknown fields, NaN, booleans as numbers and truncated files are errors.
 
 from __future__ import annotations
 
+import io
 import json
+import lzma
+import math
 import os
 import re
-import tempfile
+import secrets
+import shutil
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -21,11 +26,29 @@ from typing import IO, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mailopt.errors import MalformedFile, UnsupportedVersion
+from mailopt.errors import InvalidNumber, MalformedFile, UnsupportedVersion
 from mailopt.games.numbers import Exact, FloatArray, Index, Number
 
 T = TypeVar("T")
-_RATIONAL = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?", re.ASCII)
+_MAX_DIGITS = 4000  # of an exact number; Python itself converts up to 4300
+_MAX_NUMBER = 10**_MAX_DIGITS
+_MAX_BYTES = 2**33  # of one array
+_RATIONAL = re.compile(rf"-?[0-9]{{1,{_MAX_DIGITS}}}(/[0-9]{{1,{_MAX_DIGITS}}})?", re.ASCII)
+_NPZ_ERRORS = (  # whatever zipfile, its decompressors and numpy raise on damaged content that is already in memory
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    SyntaxError,
+    RuntimeError,
+    OSError,
+    OverflowError,
+    MemoryError,
+)
 _REQUIRED: Any = object()
 
 
@@ -104,7 +127,7 @@ def write_json(path: str | Path, name: str, version: int, fields: Mapping[str, o
 
 def _plain(value: object) -> object:
     if isinstance(value, Fraction):
-        return str(value)
+        return _written(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     return [_plain(item) for item in value] if isinstance(value, list) else value
@@ -126,8 +149,8 @@ def positive(value: object, where: str) -> int:
 
 def number(value: object, where: str) -> Number:
     """Insist on a JSON number or an exact string ``"n"`` or ``"n/d"``."""
-    if type(value) in (int, float):
-        return value  # type: ignore[return-value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
     if isinstance(value, str) and _RATIONAL.fullmatch(value):
         try:
             return Fraction(value)
@@ -173,8 +196,13 @@ class NpzFields:
                 raise MalformedFile(f"{self.path}: {key}_exact_index has shape {indices.shape}")
             if index_length is None and not ((indices >= 0) & (indices < np.array(doubles.shape))).all():
                 raise MalformedFile(f"{self.path}: {key}_exact_index is out of range")
-            for index, value in zip(indices.tolist(), values.tolist(), strict=True):
-                exact[tuple(index)] = Fraction(number(value, f"{self.path}: {key}_exact_value"))
+            for index, value in zip(map(tuple, indices.tolist()), values.tolist(), strict=True):
+                fraction = Fraction(number(value, f"{self.path}: {key}_exact_value"))
+                if index in exact or (index_length is None and _nearest(fraction) != doubles[index]):
+                    raise MalformedFile(
+                        f"{self.path}: {key}_exact_index has {index} twice, or {value:.80} stands beside another number"
+                    )
+                exact[index] = fraction
         return doubles, exact
 
     def finish(self) -> None:
@@ -184,16 +212,25 @@ class NpzFields:
 
 
 def read_npz(path: str | Path, expected: str, version: int) -> NpzFields:
-    """Read an NPZ file and check its header."""
+    """Read an NPZ file and check its header.
+
+    Nothing is allocated before the sizes that an array declares are found to be those that the archive stores, and
+    an archive whose directory does not account for every byte is refused: a damaged directory loses arrays unseen.
+    """
+    content = Path(path).read_bytes()
     try:
-        with open(path, "rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            arrays = {key: archive[key] for key in archive.files} if isinstance(archive, np.lib.npyio.NpzFile) else None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError) as error:
-        raise MalformedFile(f"{path}: not an NPZ archive of plain arrays, or truncated: {error}") from None
-    if arrays is None:
-        raise MalformedFile(f"{path}: a single array, not an NPZ archive")
-    name, number_ = (arrays.pop(key, np.zeros(1)) for key in ("format", "version"))
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            _require_no_gaps(content, entries, archive.start_dir)
+            arrays: dict[str, npt.NDArray[Any]] = {}
+            for info in entries:
+                key = info.filename.removesuffix(".npy")
+                if key in arrays:
+                    raise ValueError(f"array {key!r} is given twice")
+                arrays[key] = _read_npy(archive, info)
+        name, number_ = (arrays.pop(key) for key in ("format", "version"))
+    except _NPZ_ERRORS as error:
+        raise MalformedFile(f"{path}: not an NPZ archive of plain arrays, or damaged: {error!r:.200}") from None
     _check_header(
         path,
         name.item() if name.ndim == 0 else None,
@@ -204,10 +241,37 @@ def read_npz(path: str | Path, expected: str, version: int) -> NpzFields:
     return NpzFields(path, arrays)
 
 
+def _require_no_gaps(content: bytes, entries: list[zipfile.ZipInfo], end: int) -> None:
+    """Raise unless the entries lie one behind the other from the first byte to the directory."""
+    position = 0
+    for info in sorted(entries, key=lambda entry: entry.header_offset):
+        if info.header_offset != position:
+            raise ValueError(f"the directory does not account for the bytes from {position} on")
+        lengths = struct.unpack_from("<HH", content, position + 26)  # of name and extra field of the local header
+        position += 30 + sum(lengths) + info.compress_size
+    if position != end:
+        raise ValueError(f"the directory does not account for the bytes from {position} on")
+
+
+def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    with archive.open(info) as file:
+        kind = np.lib.format.read_magic(file)
+        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[kind]
+        shape, fortran_order, dtype = reader(file)
+        if dtype.hasobject:
+            raise ValueError(f"{info.filename} holds Python objects")
+        stored = info.file_size - file.tell()
+        if stored > _MAX_BYTES or math.prod(shape) * dtype.itemsize != stored:
+            raise ValueError(f"{info.filename} declares shape {shape} of {dtype} but stores {stored} bytes")
+        flat = np.frombuffer(file.read(), dtype=dtype)
+        return flat.reshape(shape, order="F" if fortran_order else "C")
+
+
 def write_npz(path: str | Path, name: str, version: int, arrays: Mapping[str, npt.ArrayLike]) -> None:
     """Write an NPZ file, whole or not at all."""
+    content: dict[str, Any] = {"format": np.array(name), "version": np.int64(version), **arrays}
     with _replacing(path) as file:
-        np.savez_compressed(file, allow_pickle=False, format=np.array(name), version=np.int64(version), **arrays)
+        np.savez_compressed(file, allow_pickle=False, **content)
 
 
 def put(arrays: dict[str, npt.ArrayLike], key: str, doubles: FloatArray, exact: Exact) -> None:
@@ -215,7 +279,20 @@ def put(arrays: dict[str, npt.ArrayLike], key: str, doubles: FloatArray, exact: 
     arrays[key] = doubles
     if exact:
         arrays[f"{key}_exact_index"] = np.array(list(exact), dtype=np.int64).reshape(len(exact), -1)
-        arrays[f"{key}_exact_value"] = np.array([str(fraction) for fraction in exact.values()])
+        arrays[f"{key}_exact_value"] = np.array([_written(fraction) for fraction in exact.values()])
+
+
+def _written(fraction: Fraction) -> str:
+    if max(abs(fraction.numerator), fraction.denominator) >= _MAX_NUMBER:
+        raise InvalidNumber(f"a number with more than {_MAX_DIGITS} digits cannot be written")
+    return str(fraction)
+
+
+def _nearest(fraction: Fraction) -> float:
+    try:
+        return float(fraction)
+    except OverflowError:
+        return math.inf
 
 
 def _check_header(path: str | Path, name: object, version: object, expected: str, supported: int) -> None:
@@ -230,19 +307,15 @@ def _check_header(path: str | Path, name: object, version: object, expected: str
 @contextmanager
 def _replacing(path: str | Path) -> Iterator[IO[bytes]]:
     """Write beside the target and move into place, so that a failure leaves what was there."""
-    target = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    with open(temporary, "xb") as file:
+        try:
             yield file
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+            file.flush()
+            if target.exists():
+                shutil.copymode(target, temporary)
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise

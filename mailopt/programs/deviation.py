@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from mailopt.deviations import DeviationClass, Swap
-from mailopt.errors import InvalidDeviation, InvalidOption
+from mailopt.errors import InvalidOption
 from mailopt.games.game import MarkovGame
 from mailopt.games.kernels import DenseKernel
 from mailopt.games.numbers import FloatArray, IntArray
@@ -61,7 +61,7 @@ def deviation(
 
     Raises
     ------
-    InvalidPolicy, InvalidDeviation, InvalidOption
+    InvalidPolicy, UnknownAgent, InvalidOption
         The policy, the agent or the formulation does not fit.
 
     Examples
@@ -74,8 +74,7 @@ def deviation(
     3.0
     """
     policy.check(game)
-    if not 0 <= agent < game.num_agents:
-        raise InvalidDeviation(f"there is no agent {agent}; the game has agents 0 to {game.num_agents - 1}")
+    game.check_agent(agent)
     if formulation not in ("auto", "direct", "linked"):
         raise InvalidOption(f"formulation is {formulation!r}; it must be 'auto', 'direct' or 'linked'")
     stages, n = game.num_stages(policy.num_steps), game.actions[agent]

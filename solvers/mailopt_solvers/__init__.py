@@ -3,6 +3,7 @@
 from mailopt_solvers.dispatch import solve
 from mailopt_solvers.errors import (
     Infeasible,
+    InvalidOption,
     InvalidProgram,
     MailoptError,
     SolverError,
@@ -17,6 +18,7 @@ from mailopt_solvers.solution import Solution, Termination
 __all__ = [
     "Block",
     "Infeasible",
+    "InvalidOption",
     "InvalidProgram",
     "LinearProgram",
     "MailoptError",

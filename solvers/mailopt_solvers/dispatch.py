@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mailopt_solvers.backends import highs
-from mailopt_solvers.errors import SolverFailed, SolverNotInstalled
+from mailopt_solvers.errors import InvalidOption, SolverFailed, SolverNotInstalled
 from mailopt_solvers.program import FloatArray, LinearProgram
 from mailopt_solvers.solution import Solution, Termination
 
@@ -33,13 +33,19 @@ def solve(program: LinearProgram, solver: str = "auto", *, time_limit: float | N
     ------
     SolverNotInstalled
         Unknown solver name.
+    InvalidOption
+        A time limit that is NaN, negative or no number.
     SolverFailed
         The solver refused the program, or claims an optimum that the program's own data refute: a residual or
         gap above 1e-6 relative to the size of the numbers involved.
     """
     if solver not in ("auto", "highs"):
         raise SolverNotInstalled(f"unknown solver {solver!r}; available: 'highs' (or 'auto')")
+    if time_limit is not None and not (isinstance(time_limit, int | float) and time_limit >= 0):
+        raise InvalidOption(f"time_limit is {time_limit!r}; give seconds, at least 0, or None for no limit")
     solution = highs.solve(program, time_limit=time_limit)
+    if solution.program is not program:
+        raise SolverFailed(f"{solution.solver} answered {solution.program!r} instead of {program!r}")
     if solution.termination is Termination.OPTIMAL:
         _check(solution)
     return solution
@@ -50,6 +56,7 @@ def _check(solution: Solution) -> None:
     for what, array, size in (
         ("a point", solution.x, program.num_variables),
         ("row duals", solution.row_duals, program.num_rows),
+        ("reduced costs", solution.reduced_costs, program.num_variables),
     ):
         if array.shape != (size,) or not np.isfinite(array).all():
             raise SolverFailed(

@@ -13,6 +13,10 @@ class InvalidProgram(MailoptError, ValueError):
     """A linear program with wrong shapes, NaN, misplaced infinities or crossed bounds."""
 
 
+class InvalidOption(MailoptError, ValueError):
+    """An option with a value that does not exist; the message lists those that do."""
+
+
 class SolverError(MailoptError):
     """A linear program did not end with an optimal solution."""
 

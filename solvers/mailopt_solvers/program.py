@@ -112,8 +112,7 @@ class LinearProgram:
         """Copy, validate and freeze."""
         costs = _vector(self.costs, "costs")
         n = costs.size
-        matrix = sparse.csc_array(self.matrix, dtype=np.float64, copy=True)
-        matrix.sum_duplicates()
+        matrix = _matrix(self.matrix)
         m = matrix.shape[0]
         if matrix.shape[1] != n:
             raise InvalidProgram(f"matrix has {matrix.shape[1]} columns but there are {n} costs")
@@ -121,8 +120,8 @@ class LinearProgram:
             raise InvalidProgram(f"program too large: {m} rows, {n} columns, {matrix.nnz} nonzeros (2^31 - 1 at most)")
         if self.sense not in ("min", "max"):
             raise InvalidProgram(f"sense is {self.sense!r}; it must be 'min' or 'max'")
-        if not math.isfinite(self.offset):
-            raise InvalidProgram(f"offset is {self.offset}; it must be finite")
+        if not isinstance(self.offset, int | float | np.integer | np.floating) or not math.isfinite(self.offset):
+            raise InvalidProgram(f"offset is {self.offset!r}; it must be a finite number")
         variables = dict(self.variables) or {"x": Block("x", 0, (n,))}
         rows = dict(self.rows) or {"rows": Block("rows", 0, (m,))}
         _check_blocks(variables, n, "variable")
@@ -219,10 +218,10 @@ class ProgramBuilder:
         costs: Bound = 0.0,
     ) -> Block:
         """Add a block of variables; scalars are spread over the block."""
-        block = _append(self._variables, name, shape, "variable")
-        self._columns.append(
-            (_spread(costs, block, "costs"), _spread(lower, block, "lower"), _spread(upper, block, "upper"))
-        )
+        block = _next_block(self._variables, name, shape, "variable")
+        columns = (_spread(costs, block, "costs"), _spread(lower, block, "lower"), _spread(upper, block, "upper"))
+        self._variables[name] = block
+        self._columns.append(columns)
         return block
 
     def add_rows(
@@ -238,16 +237,18 @@ class ProgramBuilder:
 
         Each matrix M has one row per member of the new block and one column per member of its variable block.
         """
+        block = _next_block(self._rows, name, shape, "row")
         for variables, matrix in terms.items():
             if self._variables.get(variables.name) != variables:
                 raise InvalidProgram(f"row block {name!r}: variable block {variables.name!r} is not of this builder")
-            if matrix.shape != (math.prod(shape), variables.size):
+            if matrix.shape != (block.size, variables.size):
                 raise InvalidProgram(
                     f"row block {name!r}: the matrix on {variables.name!r} has shape {matrix.shape}, "
-                    f"expected {(math.prod(shape), variables.size)}"
+                    f"expected {(block.size, variables.size)}"
                 )
-        block = _append(self._rows, name, shape, "row")
-        self._sides.append((_spread(lower, block, "lower"), _spread(upper, block, "upper")))
+        sides = (_spread(lower, block, "lower"), _spread(upper, block, "upper"))
+        self._rows[name] = block
+        self._sides.append(sides)
         self._terms += [(block.start, v.start, sparse.coo_array(matrix)) for v, matrix in terms.items()]
         return block
 
@@ -279,20 +280,28 @@ class ProgramBuilder:
         )
 
 
-def _append(blocks: dict[str, Block], name: str, shape: tuple[int, ...], kind: str) -> Block:
+def _next_block(blocks: dict[str, Block], name: str, shape: tuple[int, ...], kind: str) -> Block:
     if name in blocks:
         raise InvalidProgram(f"{kind} block {name!r} exists already")
-    block = Block(name, sum(b.size for b in blocks.values()), tuple(int(k) for k in shape))
-    blocks[name] = block
+    block = Block(name, sum(b.size for b in blocks.values()), shape)
+    _check_shape(block, kind)
     return block
 
 
+def _check_shape(block: Block, kind: str) -> None:
+    if not isinstance(block.shape, tuple) or not all(
+        isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 0 for k in block.shape
+    ):
+        raise InvalidProgram(f"{kind} block {block.name!r} has shape {block.shape!r}; give a tuple of counts")
+
+
 def _spread(value: Bound, block: Block, what: str) -> FloatArray:
+    array = _doubles(value, f"{what} of block {block.name!r}")
     try:
-        return np.broadcast_to(np.asarray(value, dtype=np.float64), block.shape).ravel()
+        return np.broadcast_to(array, block.shape).ravel()
     except ValueError:
         raise InvalidProgram(
-            f"{what} of block {block.name!r} has shape {np.shape(value)}, expected a number or shape {block.shape}"
+            f"{what} of block {block.name!r} has shape {array.shape}, expected a number or shape {block.shape}"
         ) from None
 
 
@@ -301,10 +310,28 @@ def _concatenate(parts: list[npt.NDArray[Any]], dtype: npt.DTypeLike = np.float6
 
 
 def _vector(values: FloatArray, what: str) -> FloatArray:
-    array = np.array(values, dtype=np.float64)
+    array = _doubles(values, what)
     if array.ndim != 1:
         raise InvalidProgram(f"{what} has shape {array.shape}, expected one dimension")
-    return array
+    return array.copy()
+
+
+def _doubles(values: object, what: str) -> FloatArray:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise InvalidProgram(f"{what}: not an array: {error}") from None
+    if array.dtype.kind not in "iuf" and array.size:
+        raise InvalidProgram(f"{what} has dtype {array.dtype}; give real numbers")
+    return array.astype(np.float64)
+
+
+def _matrix(given: Any) -> sparse.csc_array:
+    if getattr(given, "ndim", None) != 2 or getattr(given, "dtype", np.dtype(object)).kind not in "iuf":
+        raise InvalidProgram(f"matrix is {given!r:.80}; give a two-dimensional matrix of real numbers")
+    matrix = sparse.csc_array(given, dtype=np.float64, copy=True)
+    matrix.sum_duplicates()
+    return matrix
 
 
 def _bounds(
@@ -335,6 +362,7 @@ def _require_finite(values: FloatArray, blocks: Mapping[str, Block], what: str) 
 def _check_blocks(blocks: Mapping[str, Block], size: int, kind: str) -> None:
     expected = 0
     for name, block in blocks.items():
+        _check_shape(block, kind)
         if block.name != name or block.start != expected:
             raise InvalidProgram(f"{kind} block {name!r} is {block}; blocks must follow each other without gaps")
         expected += block.size

@@ -65,8 +65,11 @@ class Solution:
 
     @property
     def objective(self) -> float:
-        """Objective value c x + offset of the returned point, computed from the original data."""
-        return float(self.program.costs @ self.x) + self.program.offset
+        """Objective value c x + offset of the returned point, computed from the original data.
+
+        Like everything else that is read off a point, it raises what :meth:`require_optimal` raises without one.
+        """
+        return float(self.program.costs @ self._point()) + self.program.offset
 
     @property
     def primal_residual(self) -> float:
@@ -113,15 +116,18 @@ class Solution:
             dual += sign * float(prices[priced] @ side[priced])
         return abs(self.objective - dual)
 
+    def _point(self) -> FloatArray:
+        return self.require_optimal().x
+
     def __getitem__(self, name: str) -> FloatArray:
         """Values of a variable block, in the block's shape."""
         block = self.program.variables[name]
-        return self.x[block.slice].reshape(block.shape)
+        return self._point()[block.slice].reshape(block.shape)
 
     def duals(self, name: str) -> FloatArray:
         """Duals of a row block, in the block's shape."""
         block = self.program.rows[name]
-        return self.row_duals[block.slice].reshape(block.shape)
+        return self.require_optimal().row_duals[block.slice].reshape(block.shape)
 
     def require_optimal(self) -> Solution:
         """Return self if optimal, else raise the error that says which other thing happened.

@@ -2,8 +2,9 @@
 
 Facts that shape this file (HiGHS 1.15): NaN passes silently, so programs are validated before; a bad option value
 leaves the old one in force, so every status is checked; matrix entries under ``small_matrix_value`` (1e-9 unless
-told) are dropped without a word, so it is lowered to its minimum; tolerances of 1e-7 leave incentive violations of
-that size, and 1e-9 costs nothing extra.
+told) are dropped without a word, so it is lowered to its minimum, and a claim other than "optimal" about a program that
+has smaller ones is refused; finite bounds from ``infinite_bound`` (1e20 unless told) on become none; tolerances of 1e-7
+leave incentive violations of that size, and 1e-9 costs nothing extra.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _OPTIONS: dict[str, bool | int | float | str] = {
     "primal_feasibility_tolerance": 1e-9,
     "dual_feasibility_tolerance": 1e-9,
     "small_matrix_value": 1e-12,
+    "infinite_bound": float("inf"),
+    "infinite_cost": float("inf"),
 }
 
 _TERMINATIONS = {
@@ -32,7 +35,6 @@ _TERMINATIONS = {
     "kInfeasible": Termination.INFEASIBLE,
     "kUnbounded": Termination.UNBOUNDED,
     "kTimeLimit": Termination.TIME_LIMIT,
-    "kModelEmpty": Termination.OPTIMAL,
 }
 
 
@@ -56,6 +58,14 @@ def solve(program: LinearProgram, *, time_limit: float | None = None) -> Solutio
         _checked(highs.run(), "run")
         status = highs.getModelStatus()
     termination = _TERMINATIONS.get(status.name, Termination.FAILED)
+    if status.name == "kModelEmpty":  # without variables the rows read row_lower <= 0 <= row_upper
+        satisfied = ((program.row_lower <= 0) & (program.row_upper >= 0)).all()
+        termination = Termination.OPTIMAL if satisfied else Termination.INFEASIBLE
+    elif termination is not Termination.OPTIMAL and _dropped(program):
+        raise SolverFailed(
+            f"HiGHS reports {status.name} after dropping coefficients of at most {_OPTIONS['small_matrix_value']:g} "
+            f"from {program!r}; rescale the rows or columns"
+        )
     info = highs.getInfo()
     optimal = termination is Termination.OPTIMAL
     answer = highs.getSolution()
@@ -93,6 +103,12 @@ def _model(program: LinearProgram) -> highspy.HighsLp:
     lp.a_matrix_.index_ = program.matrix.indices.astype(np.int32, copy=False)
     lp.a_matrix_.value_ = program.matrix.data
     return lp
+
+
+def _dropped(program: LinearProgram) -> bool:
+    """Whether there are coefficients that HiGHS leaves out."""
+    sizes = np.abs(program.matrix.data)
+    return bool(((sizes > 0) & (sizes <= _OPTIONS["small_matrix_value"])).any())
 
 
 def _checked(status: highspy.HighsStatus, what: str) -> None:
