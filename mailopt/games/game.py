@@ -141,7 +141,8 @@ class MarkovGame:
                 prefix = f"step {step}: " if len(kernels) > 1 else ""
                 raise GAME.shape(
                     f"{prefix}transitions are for {kernel.num_states} states and {kernel.num_joint_actions} joint "
-                    f"actions, but the initial distribution has {num_states} states and actions {counts} make {num_joint}"
+                    f"actions, but the initial distribution has {num_states} states and the actions {counts} make "
+                    f"{num_joint} joint actions"
                 )
         values, exact_values = read_numbers(rewards, GAME, "rewards", _REWARD_AXES)
         one_step = (num_agents, num_states, num_joint)
