@@ -10,8 +10,17 @@ import numpy as np
 from mailopt.deviations import Deviation, DeviationClass, Swap
 from mailopt.evaluation.discounted import discounted_values, fixed_point
 from mailopt.evaluation.occupancy import state_distributions
-from mailopt.evaluation.stages import Method, action_values, by_stage, obedient_backup, resolve, stage_gains
-from mailopt.evaluation.values import Values, require_finite, values
+from mailopt.evaluation.stages import (
+    Method,
+    action_values,
+    by_stage,
+    obedient_backup,
+    overflow_is_checked,
+    require_finite,
+    resolve,
+    stage_gains,
+)
+from mailopt.evaluation.values import Values, values
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
@@ -195,6 +204,13 @@ def by_recursion(
     game: MarkovGame, policy: CorrelatedPolicy, agents: Sequence[int], deviations: DeviationClass
 ) -> list[Recursion]:
     """Run the dynamic program for several agents in one backward pass."""
+    with overflow_is_checked():
+        return _backward(game, policy, agents, deviations)
+
+
+def _backward(
+    game: MarkovGame, policy: CorrelatedPolicy, agents: Sequence[int], deviations: DeviationClass
+) -> list[Recursion]:
     stages = game.num_stages(policy.num_steps)
     tracked = list(agents)
     state_values = np.empty((stages, len(tracked), game.num_states))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from mailopt.errors import NotConverged
+from mailopt.evaluation.stages import require_finite
 from mailopt.games.numbers import FloatArray
 
 _DIRECT_UP_TO = 2000  # states; above, Krylov
@@ -56,6 +57,8 @@ def fixed_point(
     ------
     NotConverged
         If the half-width cannot be brought under 1e-9 of the largest value.
+    InvalidNumber
+        If the values overflow.
     """
     factor = discount / (1.0 - discount)
     best: tuple[FloatArray, Choices, float] | None = None
@@ -67,8 +70,8 @@ def fixed_point(
         change = backed_up - current
         low, high = change.min(axis=1, keepdims=True), change.max(axis=1, keepdims=True)
         middle = backed_up + factor * 0.5 * (low + high)
-        error = float(factor * 0.5 * (high - low).max())
-        scale = float(np.abs(middle).max())
+        error = float(require_finite(factor * 0.5 * (high - low)).max())
+        scale = float(np.abs(require_finite(middle)).max())
         improved = best is None or error <= 0.5 * best[2]
         if best is None or error < best[2]:
             best = (middle, choices, error)

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mailopt.errors import InvalidOption
+from mailopt.errors import InvalidNumber, InvalidOption
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
 
@@ -29,6 +29,18 @@ def resolve(method: Method) -> Literal["dp", "lp"]:
 def by_stage(game: MarkovGame, array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
     """Drop the leading stage axis of a discounted game's array if there is just one stage."""
     return array[0] if game.horizon is None and array.shape[0] == 1 else array
+
+
+def require_finite(numbers: FloatArray) -> FloatArray:
+    """Raise :class:`~mailopt.errors.InvalidNumber` if the evaluation overflowed."""
+    if not np.isfinite(numbers).all():
+        raise InvalidNumber("the values overflow; scale the rewards down")
+    return numbers
+
+
+def overflow_is_checked() -> np.errstate:
+    """Silence numpy's warnings where :func:`require_finite` follows."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def action_values(game: MarkovGame, step: int, following: FloatArray | None, agents: list[int]) -> FloatArray:

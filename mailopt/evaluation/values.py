@@ -6,10 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mailopt.errors import InvalidNumber
 from mailopt.evaluation.discounted import discounted_values, fixed_point
 from mailopt.evaluation.occupancy import occupancy
-from mailopt.evaluation.stages import Method, action_values, by_stage, obedient_backup, resolve
+from mailopt.evaluation.stages import (
+    Method,
+    action_values,
+    by_stage,
+    obedient_backup,
+    overflow_is_checked,
+    require_finite,
+    resolve,
+)
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
@@ -95,10 +102,12 @@ def values(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "auto
         scale = 1.0 if game.discount is None else 1.0 - game.discount
         if game.horizon is None:
             mu = mu[None]
-        totals = [np.einsum("isa,sa->i", game.reward(h), mu[h]) for h in range(len(mu))]
-        return Values(require_finite(np.sum(totals, axis=0) / scale), None, "lp", 0.0)
-    stages, error = _backward(game, policy)
-    value = require_finite(stages[0] @ game.initial_distribution)
+        with overflow_is_checked():
+            totals = [np.einsum("isa,sa->i", game.reward(h), mu[h]) for h in range(len(mu))]
+            return Values(require_finite(np.sum(totals, axis=0) / scale), None, "lp", 0.0)
+    with overflow_is_checked():
+        stages, error = _backward(game, policy)
+        value = require_finite(stages[0] @ game.initial_distribution)
     return Values(value, by_stage(game, stages), "dp", error)
 
 
@@ -118,13 +127,6 @@ def value_gap(
     per_agent = theirs.value - ours.value
     agent = int(per_agent.argmax())
     return ValueGap(float(per_agent[agent]), per_agent, agent, ours, theirs)
-
-
-def require_finite(numbers: FloatArray) -> FloatArray:
-    """Raise if the evaluation overflowed."""
-    if not np.isfinite(numbers).all():
-        raise InvalidNumber("the values overflow; scale the rewards down")
-    return numbers
 
 
 def _backward(game: MarkovGame, policy: CorrelatedPolicy) -> tuple[FloatArray, float]:

@@ -156,7 +156,7 @@ def test_an_unknown_agent_is_an_error() -> None:
     case = random_case(1)
     methods: list[Literal["dp", "lp"]] = ["dp", "lp"]
     for method in methods:
-        with pytest.raises(mo.errors.InvalidDeviation, match="no agent 9"):
+        with pytest.raises(mo.errors.UnknownAgent, match="no agent 9"):
             mo.best_deviation(case.game, case.policy, 9, method=method)
 
 

@@ -110,7 +110,7 @@ def test_discounted_flow_has_total_mass_one_and_the_value_as_objective() -> None
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda g, p: mo.programs.deviation(g, p, 2), mo.errors.InvalidDeviation, "no agent 2"),
+        (lambda g, p: mo.programs.deviation(g, p, 2), mo.errors.UnknownAgent, "no agent 2"),
         (lambda g, p: mo.programs.deviation(g, p, 0, formulation="K"), mo.errors.InvalidOption, "'K'"),  # type: ignore[arg-type]
         (lambda g, p: mo.programs.flow(g, objective=np.zeros(3)), mo.errors.WrongShape, r"\(3,\)"),
         (lambda g, p: mo.programs.flow(g, objective=np.full((1, 4), np.nan)), mo.errors.InvalidNumber, "finite"),
