@@ -20,7 +20,6 @@ from rich.table import Table
 import mailopt as mo
 
 app = typer.Typer(
-    help="Exact regret of correlated policies, by dynamic programming and linear programming.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -38,9 +37,27 @@ def main() -> None:
     """Run the command line; the entry point of the ``mailopt`` program."""
     try:
         app()
-    except (mo.MailoptError, OSError) as error:
+    except mo.MailoptError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(mo.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Exact regret of correlated policies, by dynamic programming and linear programming."""
 
 
 @app.command()
@@ -77,28 +94,29 @@ def demo(
         "[bold]A learner that copies its expert perfectly, and can be exploited.[/bold]\n"
         "Two agents walk the chain s0, s2, s4, ... as a mediator recommends. If one of them disobeys in s0, they walk "
         "s1, s3, s5, ... instead, where no demonstration ever was. There the expert recommends (1, 1), which pays "
-        "nothing; the learner recommends (0, 0), which pays 1 to both at every step.\n"
+        "nothing; the learner recommends (0, 0), which pays 1 to both at every step. Below is what the two play, and "
+        "what that pays.\n"
     )
     gaps = _table("", "dynamic program", "linear program (HiGHS)", "theory")
     gaps.add_row("value gap", *(_number(numbers[m]["value_gap"]) for m in ("dp", "lp")), "0")
     gaps.add_row("regret gap", *(_number(numbers[m]["regret_gap"]) for m in ("dp", "lp")), f"H - 1 = {horizon - 1}")
     _out.print(gaps)
-    deviates = f"{game.agent_name(found.agent)} deviates"
+    deviates = f"{game.agent_name(found.agent)} disobeys"
     _out.print(
         _walks(
             game,
             found.agent,
             {
-                "learner, obeyed": learner,
+                "learner, all obey": learner,
                 f"expert, {deviates}": found.deviation.apply(game, expert),
                 f"learner, {deviates}": found.deviation.apply(game, learner),
             },
         )
     )
     _print_departures(game, learner, found.best)
+    name = game.agent_name(found.agent)
     _out.print(
-        f"Played out as a policy, this deviation is worth {_number(explicit)} to {game.agent_name(found.agent)}; "
-        f"obeying is worth {_number(explicit - found.value)}."
+        f"Played out, this deviation is worth {_number(explicit)} to {name}; obeying {_number(explicit - found.value)}."
     )
 
 
@@ -145,6 +163,9 @@ def certify(
     _out.print(f"regret      {_number(ours.value)}")
     if theirs is not None:
         _out.print(f"value gap   {_number(fields['value_gap'])}\nregret gap  {_number(fields['regret_gap'])}")
+    if game.discount is not None and ours.method == "dp":
+        error = ours.truncation_error + (0.0 if theirs is None else theirs.truncation_error)
+        _out.print(f"truncation error at most {error:.1g}")
     _print_departures(game, policy, ours.best)
 
 
@@ -173,6 +194,7 @@ def import_game(
 
 
 def _regret_fields(game: mo.MarkovGame, policy: mo.CorrelatedPolicy, found: mo.Regret) -> dict[str, Any]:
+    weight = "probability" if game.horizon is not None else "discounted_frequency"
     return {
         "values": found.obedience.value.tolist(),
         "regret": found.value,
@@ -186,7 +208,7 @@ def _regret_fields(game: mo.MarkovGame, policy: mo.CorrelatedPolicy, found: mo.R
                 "state_name": game.state_name(d.state),
                 "recommended": d.recommended,
                 "played": d.played,
-                "probability": d.probability,
+                weight: d.probability,
             }
             for d in found.best.departures(game, policy)
         ],
@@ -197,7 +219,11 @@ def _walks(game: mo.MarkovGame, agent: int, policies: dict[str, mo.CorrelatedPol
     """Where each policy walks in a game in which all paths are certain, and what the agent is paid on the way."""
     table = _table("step", *policies)
     paths = [mo.occupancy(game, policy) for policy in policies.values()]
-    for step in range(len(paths[0])):
+    steps = len(paths[0])
+    shown = list(range(steps)) if steps <= _SHOWN else [*range(_SHOWN - 1), steps - 1]
+    for step in shown:
+        if step > 0 and step - 1 not in shown:
+            table.add_row(*(["..."] * (1 + len(paths))))
         cells = []
         for path in paths:
             state, joint = (int(k) for k in np.argwhere(path[step] > 0)[0])
@@ -213,11 +239,16 @@ def _print_departures(game: mo.MarkovGame, policy: mo.CorrelatedPolicy, best: mo
     if not found:
         _out.print(f"\nThe best deviation of {escape(name)} never disobeys.")
         return
-    table = _table("step", "state", "told", "plays", "probability")
+    finite = game.horizon is not None
+    weight = "probability" if finite else "discounted frequency"
+    staged = best.occupancy.ndim == 4  # a stationary policy of a discounted game has just one stage
+    table = _table(*([("step" if finite else "stage")] if staged else []), "state", "told", "plays", weight)
     for d in found[:_SHOWN]:
         actions = (game.action_name(best.agent, d.recommended), game.action_name(best.agent, d.played))
-        table.add_row(str(d.step), *(escape(x) for x in (game.state_name(d.state), *actions)), _number(d.probability))
-    _out.print(f"\nBest deviation: {escape(name)} gains {_number(best.gain)} by disobeying here")
+        texts = (escape(text) for text in (game.state_name(d.state), *actions))
+        table.add_row(*([str(d.step)] if staged else []), *texts, f"{d.probability:.6g}")
+    outcome = f"gains {_number(best.gain)}" if best.gain >= 0 else f"loses {_number(-best.gain)}"
+    _out.print(f"\nBest deviation: {escape(name)} {outcome} by disobeying here")
     _out.print(table)
     if len(found) > _SHOWN:
         _out.print(f"... and at {len(found) - _SHOWN} more places (--json lists all)")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mailopt.errors import InvalidDeviation
 from mailopt.games.numbers import FloatArray, IntArray
 
 
@@ -41,6 +42,13 @@ class DeviationClass(ABC):
     @abstractmethod
     def cells(self, num_actions: int) -> IntArray:
         """Cell of each recommendation, shape (n,), numbered 0, 1, .. without gaps."""
+
+
+def check_deviations(deviations: DeviationClass) -> None:
+    """Raise :class:`~mailopt.errors.InvalidDeviation` unless this is a deviation class."""
+    if not isinstance(deviations, DeviationClass):
+        hint = f"{deviations.__name__}()" if isinstance(deviations, type) else "Swap() or External()"
+        raise InvalidDeviation(f"deviations is {deviations!r}; give an object such as {hint}")
 
 
 @dataclass(frozen=True)

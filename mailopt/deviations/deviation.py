@@ -23,7 +23,7 @@ from mailopt.games.policy import CorrelatedPolicy
 _AXES = ("step", "state", "recommendation", "action")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Deviation:
     """A deviation phi_h(b | s, a_i) of one agent: told a_i in s, it plays b. The others obey.
 
@@ -74,6 +74,12 @@ class Deviation:
         probabilities = np.zeros((*array.shape, n))
         np.put_along_axis(probabilities, array[..., None].astype(np.int64), 1.0, axis=-1)
         return cls(agent, probabilities)
+
+    def __repr__(self) -> str:
+        """Agent and size in one line."""
+        steps = "stationary" if self.num_steps is None else f"{self.num_steps} steps"
+        *_, states, _, actions = self.probabilities.shape
+        return f"Deviation(agent {self.agent}, {steps}, {states} states, {actions} actions)"
 
     @property
     def num_steps(self) -> int | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mailopt.deviations import Deviation, DeviationClass, Swap
+from mailopt.deviations import Deviation, DeviationClass, Swap, check_deviations
 from mailopt.evaluation.discounted import discounted_values, fixed_point
 from mailopt.evaluation.occupancy import state_distributions
 from mailopt.evaluation.stages import (
@@ -28,7 +28,7 @@ from mailopt.programs import deviation as deviation_program
 from mailopt_solvers import Solution, solve
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BestDeviation:
     """Best deviation of one agent against a correlated policy.
 
@@ -74,6 +74,13 @@ class BestDeviation:
     method: str
     truncation_error: float
     solution: Solution | None = None
+
+    def __repr__(self) -> str:
+        """Agent, class and gain in one line."""
+        return (
+            f"BestDeviation(agent {self.agent}, {self.deviations!r}, gain {self.gain:.6g}, value {self.value:.6g}, "
+            f"{self.method})"
+        )
 
     def departures(self, game: MarkovGame, policy: CorrelatedPolicy) -> list[Departure]:
         """Where the deviation disobeys with positive probability, by step, likeliest first.
@@ -160,12 +167,13 @@ def best_deviation(
     """
     obedience = values(game, policy, method=method)
     game.check_agent(agent)
+    check_deviations(deviations)
     if resolve(method) == "lp":
         return by_program(game, policy, agent, deviations, obedience)
     return by_recursion(game, policy, [agent], deviations)[0].describe(game, policy, obedience)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Recursion:
     """Outcome of the dynamic program for one agent, before anything is derived from it."""
 

@@ -3,7 +3,8 @@
 For a backup T that is monotone and shifts by gamma c when V shifts by c, lo <= T V - V <= hi implies
 T V + gamma lo / (1 - gamma) <= V* <= T V + gamma hi / (1 - gamma) (MacQueen 1966; Puterman 1994, section 6.6). Every
 value function returned here is the middle of that interval, and its half-width is the stated error. How V was found
-does not matter for the bound: policy iteration, with direct or Krylov solves.
+does not matter for the bound: policy iteration, with direct or Krylov solves. V is kept centred, which changes nothing
+but the rounding: adding a constant to V moves neither the middle nor the half-width.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def fixed_point(
     backup
         V, shape (k, S), to T V and the choices that attain it (None if there is nothing to choose).
     evaluate
-        Choices and a first guess to the value of following those choices for ever.
+        Choices and a guess to the value of following those choices for ever, which may be off by a constant.
     start
         First guess, shape (k, S).
     discount
@@ -66,6 +67,7 @@ def fixed_point(
     waited = 0
     current = start
     while True:
+        current = _centred(current)
         backed_up, choices = backup(current)
         change = backed_up - current
         low, high = change.min(axis=1, keepdims=True), change.max(axis=1, keepdims=True)
@@ -80,18 +82,19 @@ def fixed_point(
         if error <= _TARGET * scale or (key in seen and not improved) or waited > _PATIENCE:
             break
         seen.add(key)
-        current = evaluate(choices, middle)
+        current = evaluate(choices, _centred(middle))
     if not best[2] <= _ACCEPTED * max(scale, float(np.abs(start).max())):
         raise NotConverged(
             f"discounted values are known only to {best[2]:.3g} (largest value {scale:.3g}) at discount {discount}; "
-            f"use a smaller discount or a finite horizon"
+            f"use method='lp', a smaller discount or a finite horizon"
         )
     return best
 
 
 def discounted_values(matrix: StateMatrix, rewards: FloatArray, discount: float, guess: FloatArray) -> FloatArray:
-    """Solve V = rewards + gamma P V for stacked right-hand sides (k, S), to what the linear solver reaches."""
-    return guess + _solve(matrix, rewards + discount * (matrix @ guess.T).T - guess, discount)
+    """Solve V = rewards + gamma P V up to a constant, for stacked right-hand sides (k, S), from a guess."""
+    residual = rewards + discount * (matrix @ guess.T).T - guess
+    return guess + _solve(matrix, _centred(residual), discount)
 
 
 def discounted_visits(matrix: StateMatrix, inflow: FloatArray, discount: float) -> FloatArray:
@@ -100,7 +103,7 @@ def discounted_visits(matrix: StateMatrix, inflow: FloatArray, discount: float) 
     Raises
     ------
     NotConverged
-        If the total error cannot be brought under 1e-9 of the total mass.
+        If the total error cannot be brought under 1e-9 of the total mass, and rounding does not explain it.
     """
     transposed = matrix.T if isinstance(matrix, np.ndarray) else sparse.csr_array(matrix.T)
     mass = float(inflow.sum()) / (1.0 - discount)
@@ -111,9 +114,15 @@ def discounted_visits(matrix: StateMatrix, inflow: FloatArray, discount: float) 
         if error <= _TARGET * mass or error > 0.5 * previous:
             break
         visits = visits + _solve(transposed, residual[None], discount)[0]
-    if not error <= _ACCEPTED * mass:
+    rounding = 16 * float(np.finfo(np.float64).eps) / (1.0 - discount)
+    if not error <= (_ACCEPTED + rounding) * mass:
         raise NotConverged(f"discounted visits are known only to {error:.3g} of {mass:.3g} at discount {discount}")
     return visits
+
+
+def _centred(values: FloatArray) -> FloatArray:
+    """Subtract from each row the middle of its range."""
+    return np.asarray(values - 0.5 * (values.min(axis=1, keepdims=True) + values.max(axis=1, keepdims=True)))
 
 
 def _solve(matrix: StateMatrix, right: FloatArray, discount: float) -> FloatArray:

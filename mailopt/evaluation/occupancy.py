@@ -10,7 +10,7 @@ from mailopt.evaluation.discounted import discounted_visits
 from mailopt.evaluation.stages import Method, resolve
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
-from mailopt.games.policy import CorrelatedPolicy
+from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.programs import flow
 from mailopt_solvers import solve
 
@@ -48,7 +48,7 @@ def occupancy(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "a
     array([[1., 0., 0., 0.],
            [0., 0., 1., 0.]])
     """
-    policy.check(game)
+    check_policy(game, policy)
     if resolve(method) == "lp":
         solution = solve(flow(game, policy=policy)).require_optimal()
         mu = solution["mu"]

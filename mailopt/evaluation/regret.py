@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mailopt.deviations import Deviation, DeviationClass, Swap
+from mailopt.deviations import Deviation, DeviationClass, Swap, check_deviations
 from mailopt.evaluation.deviating import BestDeviation, by_program, by_recursion
 from mailopt.evaluation.stages import Method, resolve
 from mailopt.evaluation.values import Values, values
@@ -15,14 +15,14 @@ from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Regret:
     """Regret R(sigma) = max_i max_phi [J_i(phi∘sigma) - J_i(sigma)].
 
     Attributes
     ----------
     value
-        The regret; negative only if obedience is not in the class.
+        The regret; negative only if obedience is not in the class (or by rounding).
     per_agent
         Each agent's best gain, shape (m,).
     agent
@@ -45,13 +45,17 @@ class Regret:
     method: str
     truncation_error: float
 
+    def __repr__(self) -> str:
+        """Regret, agent and class in one line."""
+        return f"Regret({self.value:.6g}, agent {self.agent}, {self.best.deviations!r}, {self.method})"
+
     @property
     def deviation(self) -> Deviation:
         """The deviation that attains the regret."""
         return self.best.deviation
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RegretGap:
     """Regret gap R(policy) - R(expert).
 
@@ -66,6 +70,15 @@ class RegretGap:
     value: float
     policy: Regret
     expert: Regret
+
+    @property
+    def truncation_error(self) -> float:
+        """Bound on the error of ``value`` that stopping infinite recursions caused; 0 for a finite horizon."""
+        return self.policy.truncation_error + self.expert.truncation_error
+
+    def __repr__(self) -> str:
+        """Gap and its two sides in one line."""
+        return f"RegretGap({self.value:.6g}, policy {self.policy.value:.6g}, expert {self.expert.value:.6g})"
 
 
 def regret(
@@ -85,9 +98,14 @@ def regret(
     game, policy, deviations, method
         As for :func:`mailopt.best_deviation`.
 
+    Returns
+    -------
+    Regret
+        ``.value``, ``.per_agent``, the agent that gains most and its best deviation ``.best``.
+
     Raises
     ------
-    InvalidPolicy, InvalidNumber, NotConverged, SolverError
+    InvalidPolicy, InvalidDeviation, InvalidNumber, NotConverged, SolverError
         As for :func:`mailopt.best_deviation`.
 
     Examples
@@ -100,8 +118,9 @@ def regret(
     >>> mo.regret(chicken, mo.CorrelatedPolicy([[0, 0.5, 0.5, 0]]), mo.External()).value
     -0.5
     """
-    agents = range(game.num_agents)
     obedience = values(game, policy, method=method)
+    check_deviations(deviations)
+    agents = range(game.num_agents)
     if resolve(method) == "lp":
         found = [by_program(game, policy, i, deviations, obedience) for i in agents]
         per_agent = np.array([best.gain for best in found])
@@ -126,6 +145,25 @@ def regret_gap(
 ) -> RegretGap:
     """Regret gap R(policy) - R(expert): how much more an agent can gain by deviating than under the expert.
 
+    Parameters
+    ----------
+    game, policy, deviations, method
+        As for :func:`mailopt.best_deviation`.
+    expert
+        The policy to compare with.
+
+    Returns
+    -------
+    RegretGap
+        ``.value``, and the two regrets ``.policy`` and ``.expert``.
+
+    Raises
+    ------
+    InvalidPolicy, InvalidDeviation, InvalidNumber, NotConverged, SolverError
+        As for :func:`mailopt.best_deviation`.
+
+    Notes
+    -----
     Source: Tang et al., *Multi-Agent Imitation Learning: Value is Easy, Regret is Hard*, NeurIPS 2024.
 
     Examples

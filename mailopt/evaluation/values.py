@@ -19,10 +19,10 @@ from mailopt.evaluation.stages import (
 )
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
-from mailopt.games.policy import CorrelatedPolicy
+from mailopt.games.policy import CorrelatedPolicy, check_policy
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Values:
     """Values of obedience J_i(sigma).
 
@@ -45,8 +45,12 @@ class Values:
     method: str
     truncation_error: float
 
+    def __repr__(self) -> str:
+        """Values in one line."""
+        return f"Values({', '.join(f'{value:.6g}' for value in self.value)}; {self.method})"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class ValueGap:
     """Value gap max_i [J_i(expert) - J_i(policy)].
 
@@ -67,6 +71,15 @@ class ValueGap:
     agent: int
     policy: Values
     expert: Values
+
+    @property
+    def truncation_error(self) -> float:
+        """Bound on the error of ``value`` that stopping infinite sums caused; 0 for a finite horizon."""
+        return self.policy.truncation_error + self.expert.truncation_error
+
+    def __repr__(self) -> str:
+        """Gap and agent in one line."""
+        return f"ValueGap({self.value:.6g}, agent {self.agent})"
 
 
 def values(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "auto") -> Values:
@@ -96,7 +109,7 @@ def values(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "auto
     >>> mo.values(chicken, mo.CorrelatedPolicy.uniform(chicken)).value
     array([3.75, 3.75])
     """
-    policy.check(game)
+    check_policy(game, policy)
     if resolve(method) == "lp":
         mu = occupancy(game, policy, method="lp")
         scale = 1.0 if game.discount is None else 1.0 - game.discount
@@ -115,6 +128,18 @@ def value_gap(
     game: MarkovGame, policy: CorrelatedPolicy, expert: CorrelatedPolicy, *, method: Method = "auto"
 ) -> ValueGap:
     """Value gap max_i [J_i(expert) - J_i(policy)]: what obedient agents lose by following the policy.
+
+    Parameters
+    ----------
+    game, policy, method
+        As for :func:`mailopt.values`.
+    expert
+        The policy to compare with.
+
+    Raises
+    ------
+    InvalidPolicy, InvalidNumber, NotConverged, SolverError
+        As for :func:`mailopt.values`.
 
     Examples
     --------

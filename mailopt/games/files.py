@@ -6,8 +6,11 @@ place. Files are written whole or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from mailopt.errors import MailoptError
 from mailopt.games import json_format, npz_format, storage
 from mailopt.games.game import MarkovGame
 from mailopt.games.policy import CorrelatedPolicy
@@ -18,6 +21,8 @@ _POLICY = ("mailopt.policy", 1)
 
 def load_game(path: str | Path) -> MarkovGame:
     """Read a game from a ``.json`` or ``.npz`` file.
+
+    The README shows the JSON format; :mod:`mailopt.games.npz_format` describes the arrays of the other.
 
     Raises
     ------
@@ -37,9 +42,11 @@ def load_game(path: str | Path) -> MarkovGame:
     >>> mo.load_game(path)
     MarkovGame(2 agents with (2, 2) actions, 1 state, horizon 1, deterministic transitions)
     """
-    if storage.is_npz(path):
-        return npz_format.read_game(storage.read_npz(path, *_GAME))
-    return json_format.read_game(storage.read_json(path, *_GAME))
+    npz = storage.is_npz(path)
+    with _naming(path):
+        if npz:
+            return npz_format.read_game(storage.read_npz(path, *_GAME))
+        return json_format.read_game(storage.read_json(path, *_GAME))
 
 
 def save_game(game: MarkovGame, path: str | Path) -> None:
@@ -64,11 +71,13 @@ def load_policy(path: str | Path, game: MarkovGame) -> CorrelatedPolicy:
     OSError
         The file cannot be opened.
     """
-    if storage.is_npz(path):
-        policy = npz_format.read_policy(storage.read_npz(path, *_POLICY))
-    else:
-        policy = json_format.read_policy(storage.read_json(path, *_POLICY), game)
-    policy.check(game)
+    npz = storage.is_npz(path)
+    with _naming(path):
+        if npz:
+            policy = npz_format.read_policy(storage.read_npz(path, *_POLICY))
+        else:
+            policy = json_format.read_policy(storage.read_json(path, *_POLICY), game)
+        policy.check(game)
     return policy
 
 
@@ -79,3 +88,12 @@ def save_policy(policy: CorrelatedPolicy, path: str | Path, game: MarkovGame) ->
         storage.write_npz(path, *_POLICY, npz_format.policy_arrays(policy))
     else:
         storage.write_json(path, *_POLICY, json_format.policy_fields(policy, game))
+
+
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Begin the message of every error with the file's name."""
+    try:
+        yield
+    except MailoptError as error:
+        raise type(error)(f"{path}: {error}") from None

@@ -34,6 +34,7 @@ from mailopt.games.numbers import (
     read_numbers,
     require_probabilities,
     require_row_sums,
+    row_sum_message,
 )
 
 _REWARD_AXES = ("step", "agent", "state", "joint action")
@@ -131,10 +132,10 @@ class MarkovGame:
         if start.ndim != 1 or start.size == 0:
             raise GAME.shape(f"initial distribution has shape {start.shape}, expected (S,) with S >= 1")
         require_probabilities(start, GAME, "initial distribution", ("state",))
-        require_row_sums(start.sum(keepdims=True), GAME, "initial distribution", ("row",))
+        require_row_sums(np.asarray(start.sum()), GAME, "initial distribution", ())
         num_states, num_agents, num_joint = start.size, len(counts), math.prod(counts)
 
-        layouts = _split_steps(transitions, steps)
+        layouts = _split_steps(transitions, steps, (num_states, *counts, num_states))
         kernels = tuple(_read_kernel(t, h if len(layouts) > 1 else None) for h, t in enumerate(layouts))
         for step, kernel in enumerate(kernels):
             if (kernel.num_states, kernel.num_joint_actions) != (num_states, num_joint):
@@ -150,6 +151,7 @@ class MarkovGame:
             raise GAME.shape(
                 f"rewards have shape {values.shape}, expected (m, S, A) = {one_step}"
                 + ("" if steps is None else f" or (H, m, S, A) = {(steps, *one_step)}")
+                + "; joint actions are flattened in C order, A = n_0 * .. * n_(m-1)"
             )
         legal_actions = _read_legal(legal, counts, num_states)
         joint_legal = np.ones((num_states, 1), dtype=bool)
@@ -336,14 +338,19 @@ def _read_horizon(horizon: int | None, discount: Number | None) -> tuple[int | N
     return None, factor, exact
 
 
-def _split_steps(transitions: Transitions, horizon: int | None) -> Sequence[object]:
-    """Return one layout, or one for each step."""
+def _split_steps(transitions: Transitions, horizon: int | None, unflattened: tuple[int, ...]) -> Sequence[object]:
+    """Return one layout, or one for each step; recognise probabilities with one axis per agent as a mistake."""
     if isinstance(transitions, TransitionKernel) or sparse.issparse(transitions):
         return [transitions]
     if not isinstance(transitions, list | tuple) or not any(
         isinstance(t, np.ndarray | TransitionKernel) or sparse.issparse(t) for t in transitions
     ):
         transitions = read_array(transitions, GAME, "transitions")
+        if transitions.shape == unflattened and len(unflattened) > 3 and len(transitions) != horizon:
+            raise GAME.shape(
+                f"transitions have shape {transitions.shape}, one axis per agent; flatten the joint actions with "
+                f"transitions.reshape(S, A, S)"
+            )
         if transitions.ndim != 4:
             return [transitions]
     if horizon is None:
@@ -408,16 +415,14 @@ def _check_rows(kernel: TransitionKernel, joint_legal: BoolArray, counts: tuple[
 
     def where(bad: BoolArray) -> str:
         state, index = (int(k) for k in np.argwhere(bad)[0])
-        return f"transitions, {prefix}state {state}, joint action {_split(index, counts)}: "
+        return f"transitions, {prefix}state {state}, joint action {_split(index, counts)}"
 
     missing = joint_legal & (sums == 0)
     if missing.any():
-        raise MissingTransition(where(missing) + "no successor; give one, or declare an action of it illegal")
+        raise MissingTransition(where(missing) + ": no successor; give one, or declare an action of it illegal")
     wrong = (sums != 0) & (np.abs(sums - 1.0) > ROW_SUM_TOLERANCE)
     if wrong.any():
-        raise GAME.distribution(
-            where(wrong) + f"the row sums to {float(sums[wrong][0])!r}; it must be within {ROW_SUM_TOLERANCE:g} of 1"
-        )
+        raise GAME.distribution(row_sum_message(where(wrong), float(sums[wrong][0])))
 
 
 def read_names(names: Sequence[str] | None, size: int, what: str) -> tuple[str, ...] | None:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mailopt.errors import GameTooLarge, MalformedFile, MissingTransition
+from mailopt.errors import GameTooLarge, MalformedFile, MissingTransition, PolicyDistribution
 from mailopt.games import storage
 from mailopt.games.game import MarkovGame, read_action_names, read_names
 from mailopt.games.kernels import TransitionKernel, kernel_from_entries
 from mailopt.games.numbers import GAME, POLICY, Exact, FloatArray, Index, Number, as_given, nearest_double
+from mailopt.games.numbers import place as name_place
 from mailopt.games.policy import CorrelatedPolicy
 
 _MAX_ENTRIES = 2**27  # of one array, 1 GiB
@@ -58,9 +59,9 @@ def _index(given: object, size: int, names: Mapping[str, int], what: str) -> int
     if isinstance(given, str) and given in names:
         return names[given]
     if type(given) is not int:
-        raise MalformedFile(f"{what} {given!r} is neither an index nor a known name")
+        raise MalformedFile(f"{what} is {given!r}, which is neither an index nor a known name")
     if not 0 <= given < size:
-        raise MalformedFile(f"{what} {given} is out of range 0 to {size - 1}")
+        raise MalformedFile(f"{what} is {given}, out of range 0 to {size - 1}")
     return given
 
 
@@ -81,10 +82,11 @@ def read_game(fields: storage.JsonFields) -> MarkovGame:
     legal = _legal_from_json(fields.take("legal", storage.items, default=[]), names, len(actions))
     transitions = fields.take("transitions", storage.items)
     needed = (num_states - len(legal)) * num_joint + sum(math.prod(map(len, lists)) for lists in legal.values())
-    if len(transitions) < needed:
+    if len(transitions) < needed:  # before anything of the declared size is allocated
+        state, joint = _first_missing(transitions, names, legal, actions)
         raise MissingTransition(
             f"transitions: {len(transitions)} entries for {needed} legal pairs of state and joint action; "
-            f"give each of them a successor, or declare actions illegal"
+            f"state {state}, joint action {joint} has none. Give it a successor, or declare an action of it illegal"
         )
     _limit("game", num_states, num_joint, len(actions))
     masks = [np.ones((num_states, n), dtype=bool) for n in actions]
@@ -134,6 +136,29 @@ def _legal_from_json(rows: Sequence[object], names: _Names, num_agents: int) -> 
         if any(len(set(allowed)) != len(allowed) for allowed in found[state]):
             raise MalformedFile(f"{place}: an action is given twice")
     return found
+
+
+def _first_missing(
+    transitions: Sequence[object], names: _Names, legal: Mapping[int, list[list[int]]], actions: Sequence[int]
+) -> tuple[int, tuple[int, ...]]:
+    """First legal pair of state and joint action without a transition, if there are too few transitions."""
+    given: dict[int, set[int]] = {}
+    for place, entry in _entries(transitions, "transitions", (4, 5)):
+        given.setdefault(names.state(entry[0], place), set()).add(names.joint(entry[1], place))
+    everything = [range(n) for n in actions]
+    state = 0
+    while len(given.get(state, ())) >= math.prod(map(len, legal.get(state, everything))):
+        state += 1
+    lists, k = legal.get(state, everything), 0
+    while True:  # joint actions in C order; ends after as many as are given
+        rest, parts = k, []
+        for allowed in reversed(lists):
+            rest, position = divmod(rest, len(allowed))
+            parts.append(allowed[position])
+        joint = tuple(reversed(parts))
+        if names.joint(list(joint), "transitions") not in given.get(state, ()):
+            return state, joint
+        k += 1
 
 
 def _transitions_from_json(
@@ -214,6 +239,12 @@ def read_policy(fields: storage.JsonFields, game: MarkovGame) -> CorrelatedPolic
             doubles[where], fraction = nearest_double(value, POLICY, f"rows, state {index[0]}")
             if fraction is not None:
                 exact[where] = fraction
+    empty = np.argwhere(~(doubles != 0).any(axis=-1))
+    if empty.size:
+        raise PolicyDistribution(
+            f"policy, {name_place(('step', 'state'), empty[0])}: no probability is given; the game has "
+            f"{game.num_states} states, and each needs a row that sums to 1. Is this the policy of another game?"
+        )
     return CorrelatedPolicy(as_given(doubles, exact))
 
 
@@ -288,7 +319,8 @@ def _step(given: Sequence[object], horizon: int | None, place: str) -> int | Non
     if not given:
         return None
     if type(given[0]) is not int or given[0] < 0 or (horizon is not None and given[0] >= horizon):
-        raise MalformedFile(f"{place}: step {given[0]!r} is out of range")
+        allowed = "" if horizon is None else f" 0 to {horizon - 1}"
+        raise MalformedFile(f"{place}: step is {given[0]!r}, out of range{allowed}")
     return given[0]
 
 

@@ -104,7 +104,7 @@ def _read_kernel(fields: storage.NpzFields, name: str, num_states: int) -> Trans
         matrix = sparse.csr_array((data, indices, indptr), shape=(indptr.size - 1, num_states))
         matrix.check_format(full_check=True)
     except ValueError as error:
-        raise MalformedFile(f"{fields.path}: {name} is not a sparse matrix: {error}") from None
+        raise MalformedFile(f"{name} is not a sparse matrix: {error}") from None
     return SparseKernel(matrix, exact=exact)
 
 

@@ -109,8 +109,8 @@ def read_numbers(values: object, owner: Owner, what: str, axes: Sequence[str]) -
                 exact[index] = fraction
     elif array.dtype.kind in "iu":
         doubles = array.astype(np.float64)
-        for index in zip(*np.nonzero(np.abs(doubles) >= _EXACT_INTEGERS), strict=True):
-            where = tuple(int(k) for k in index)
+        for found in np.argwhere(np.abs(doubles) >= _EXACT_INTEGERS):
+            where = tuple(int(k) for k in found)
             fraction = Fraction(int(array[where]))
             if fraction != Fraction(float(doubles[where])):
                 exact[where] = fraction
@@ -158,13 +158,17 @@ def require_probabilities(values: FloatArray, owner: Owner, what: str, axes: Seq
 
 def require_row_sums(sums: FloatArray, owner: Owner, what: str, axes: Sequence[str]) -> None:
     """Raise the owner's error at the first row whose sum is further than 1e-9 from one."""
-    require(
-        np.abs(sums - 1.0) <= ROW_SUM_TOLERANCE,
-        sums,
-        owner.distribution,
-        what,
-        axes,
-        f"is the sum; it must be within {ROW_SUM_TOLERANCE:g} of 1",
+    bad = np.argwhere(~(np.abs(sums - 1.0) <= ROW_SUM_TOLERANCE))
+    if len(bad):
+        index = tuple(int(k) for k in bad[0])
+        raise owner.distribution(row_sum_message(at(what, axes, index), float(sums[index])))
+
+
+def row_sum_message(where: str, total: float) -> str:
+    """Say that a row of probabilities does not sum to one, and how to mend it."""
+    return (
+        f"{where}: the row sums to {total!r}; it must be within {ROW_SUM_TOLERANCE:g} of 1. Normalise it in double "
+        f"precision (float32 is too coarse), or give exact numbers such as Fraction(1, 3)"
     )
 
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mailopt.errors import IllegalAction
+from mailopt.errors import IllegalAction, InvalidGame, InvalidPolicy
+from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import (
     POLICY,
     Exact,
@@ -30,9 +31,6 @@ from mailopt.games.numbers import (
     require_probabilities,
     require_row_sums,
 )
-
-if TYPE_CHECKING:
-    from mailopt.games.game import MarkovGame
 
 _AXES = ("step", "state", "joint action")
 
@@ -72,7 +70,9 @@ class CorrelatedPolicy:
     def __init__(self, probabilities: NumberArray) -> None:
         values, exact = read_numbers(probabilities, POLICY, "policy", _AXES)
         if values.ndim not in (2, 3) or values.size == 0:
-            raise POLICY.shape(f"policy has shape {values.shape}, expected (S, A) or (H, S, A), nothing empty")
+            raise POLICY.shape(
+                f"policy has shape {values.shape}, expected (S, A) or (H, S, A), joint actions flattened, nothing empty"
+            )
         require_probabilities(values, POLICY, "policy", _AXES)
         require_row_sums(values.sum(axis=-1), POLICY, "policy row", _AXES[:-1])
         object.__setattr__(self, "probabilities", values)
@@ -241,7 +241,7 @@ class CorrelatedPolicy:
         if mix.shape != (len(policies),):
             raise POLICY.shape(f"weights have shape {mix.shape}, expected ({len(policies)},)")
         require_probabilities(mix, POLICY, "weights", ("policy",))
-        require_row_sums(mix.sum(keepdims=True), POLICY, "weights", ("row",))
+        require_row_sums(np.asarray(mix.sum()), POLICY, "weights", ())
         shapes = {p.probabilities.shape for p in policies}
         if len({shape[-2:] for shape in shapes}) > 1 or len({shape for shape in shapes if len(shape) == 3}) > 1:
             raise POLICY.shape(f"policies of different shapes cannot be mixed: {sorted(shapes)}")
@@ -289,6 +289,21 @@ class CorrelatedPolicy:
         steps = "stationary" if self.num_steps is None else f"{self.num_steps} steps"
         states = f"{self.num_states} state{'s' * (self.num_states > 1)}"
         return f"CorrelatedPolicy({steps}, {states}, {self.num_joint_actions} joint actions)"
+
+
+def check_policy(game: MarkovGame, policy: CorrelatedPolicy) -> None:
+    """Raise unless the first is a game and the second a policy that fits it.
+
+    Raises
+    ------
+    InvalidGame, InvalidPolicy
+        Something else was given; PolicyShape and IllegalAction as :meth:`CorrelatedPolicy.check` says.
+    """
+    if not isinstance(game, MarkovGame):
+        raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
+    if not isinstance(policy, CorrelatedPolicy):
+        raise InvalidPolicy(f"the policy is a {type(policy).__name__}; give a CorrelatedPolicy(array)")
+    policy.check(game)
 
 
 def _rows(parts: Sequence[tuple[FloatArray, Exact]], exactly: bool) -> list[npt.NDArray[Any]]:

@@ -6,6 +6,7 @@ unknown fields, NaN, booleans as numbers and truncated files are errors.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import lzma
@@ -63,22 +64,21 @@ def is_npz(path: str | Path) -> bool:
 class JsonFields:
     """The fields of a JSON file, each to be taken once."""
 
-    def __init__(self, path: str | Path, fields: dict[str, object]) -> None:
-        self.path = path
+    def __init__(self, fields: dict[str, object]) -> None:
         self._fields = fields
 
     def take(self, key: str, read: Callable[[Any, str], T], *, default: Any = _REQUIRED) -> T:
         """Take a field and read it with ``read(value, place)``."""
         if key not in self._fields:
             if default is _REQUIRED:
-                raise MalformedFile(f"{self.path}: field {key!r} is missing")
+                raise MalformedFile(f"field {key!r} is missing")
             return default  # type: ignore[no-any-return]
         return read(self._fields.pop(key), key)
 
     def finish(self) -> None:
         """Raise if a field was not taken."""
         if self._fields:
-            raise MalformedFile(f"{self.path}: unknown field {next(iter(self._fields))!r}")
+            raise MalformedFile(f"unknown field {next(iter(self._fields))!r}")
 
 
 def read_json(path: str | Path, expected: str, version: int) -> JsonFields:
@@ -88,28 +88,28 @@ def read_json(path: str | Path, expected: str, version: int) -> JsonFields:
         found: dict[str, object] = {}
         for key, value in pairs:
             if key in found:
-                raise MalformedFile(f"{path}: field {key!r} is given twice")
+                raise MalformedFile(f"field {key!r} is given twice")
             found[key] = value
         return found
 
     def constant(name: str) -> object:
-        raise MalformedFile(f"{path}: {name} is not a number")
+        raise MalformedFile(f"{name} is not a number")
 
     try:
         text = Path(path).read_text(encoding="utf-8")
         content = json.loads(text, object_pairs_hook=unique, parse_constant=constant)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise MalformedFile(f"{path}: not JSON, or truncated: {error}") from None
+        raise MalformedFile(f"not JSON, or truncated: {error}") from None
     except RecursionError:
-        raise MalformedFile(f"{path}: nested too deeply") from None
+        raise MalformedFile("nested too deeply") from None
     except MalformedFile:
         raise
     except ValueError as error:  # an integer with more digits than Python converts
-        raise MalformedFile(f"{path}: {error}") from None
+        raise MalformedFile(str(error)) from None
     if not isinstance(content, dict):
-        raise MalformedFile(f"{path}: expected a JSON object, got {type(content).__name__}")
-    _check_header(path, content.pop("format", None), content.pop("version", None), expected, version)
-    return JsonFields(path, content)
+        raise MalformedFile(f"expected a JSON object, got {type(content).__name__}")
+    _check_header(content.pop("format", None), content.pop("version", None), expected, version)
+    return JsonFields(content)
 
 
 def write_json(path: str | Path, name: str, version: int, fields: Mapping[str, object]) -> None:
@@ -162,8 +162,7 @@ def number(value: object, where: str) -> Number:
 class NpzFields:
     """The arrays of an NPZ file, each to be taken once."""
 
-    def __init__(self, path: str | Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-        self.path = path
+    def __init__(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
         self._arrays = arrays
 
     def __contains__(self, key: str) -> bool:
@@ -172,10 +171,10 @@ class NpzFields:
     def take(self, key: str, kinds: str, *dimensions: int) -> npt.NDArray[Any]:
         """Take an array, insisting on dtype kinds and number of dimensions."""
         if key not in self._arrays:
-            raise MalformedFile(f"{self.path}: array {key!r} is missing")
+            raise MalformedFile(f"array {key!r} is missing")
         array = self._arrays.pop(key)
         if array.dtype.kind not in kinds or array.ndim not in dimensions:
-            raise MalformedFile(f"{self.path}: array {key!r} has dtype {array.dtype} and shape {array.shape}")
+            raise MalformedFile(f"array {key!r} has dtype {array.dtype} and shape {array.shape}")
         return array
 
     def take_integer(self, key: str) -> int:
@@ -193,14 +192,14 @@ class NpzFields:
             values = self.take(f"{key}_exact_value", "U", 1)
             length = doubles.ndim if index_length is None else index_length
             if indices.shape != (values.size, length):
-                raise MalformedFile(f"{self.path}: {key}_exact_index has shape {indices.shape}")
+                raise MalformedFile(f"{key}_exact_index has shape {indices.shape}")
             if index_length is None and not ((indices >= 0) & (indices < np.array(doubles.shape))).all():
-                raise MalformedFile(f"{self.path}: {key}_exact_index is out of range")
+                raise MalformedFile(f"{key}_exact_index is out of range")
             for index, value in zip(map(tuple, indices.tolist()), values.tolist(), strict=True):
-                fraction = Fraction(number(value, f"{self.path}: {key}_exact_value"))
+                fraction = Fraction(number(value, f"{key}_exact_value"))
                 if index in exact or (index_length is None and _nearest(fraction) != doubles[index]):
                     raise MalformedFile(
-                        f"{self.path}: {key}_exact_index has {index} twice, or {value:.80} stands beside another number"
+                        f"{key}_exact_index has {index} twice, or {value:.80} stands beside another number"
                     )
                 exact[index] = fraction
         return doubles, exact
@@ -208,7 +207,7 @@ class NpzFields:
     def finish(self) -> None:
         """Raise if an array was not taken."""
         if self._arrays:
-            raise MalformedFile(f"{self.path}: unknown array {next(iter(self._arrays))!r}")
+            raise MalformedFile(f"unknown array {next(iter(self._arrays))!r}")
 
 
 def read_npz(path: str | Path, expected: str, version: int) -> NpzFields:
@@ -230,15 +229,14 @@ def read_npz(path: str | Path, expected: str, version: int) -> NpzFields:
                 arrays[key] = _read_npy(archive, info)
         name, number_ = (arrays.pop(key) for key in ("format", "version"))
     except _NPZ_ERRORS as error:
-        raise MalformedFile(f"{path}: not an NPZ archive of plain arrays, or damaged: {error!r:.200}") from None
+        raise MalformedFile(f"not an NPZ archive of plain arrays, or damaged: {error!r:.200}") from None
     _check_header(
-        path,
         name.item() if name.ndim == 0 else None,
         number_.item() if number_.ndim == 0 else None,
         expected,
         version,
     )
-    return NpzFields(path, arrays)
+    return NpzFields(arrays)
 
 
 def _require_no_gaps(content: bytes, entries: list[zipfile.ZipInfo], end: int) -> None:
@@ -295,19 +293,21 @@ def _nearest(fraction: Fraction) -> float:
         return math.inf
 
 
-def _check_header(path: str | Path, name: object, version: object, expected: str, supported: int) -> None:
+def _check_header(name: object, version: object, expected: str, supported: int) -> None:
     if name != expected:
-        raise MalformedFile(f"{path}: format is {name!r}, expected {expected!r}")
+        raise MalformedFile(f"format is {name!r}, expected {expected!r}")
     if type(version) is not int:
-        raise MalformedFile(f"{path}: version is {version!r}, expected an integer")
+        raise MalformedFile(f"version is {version!r}, expected an integer")
     if version != supported:
-        raise UnsupportedVersion(f"{path}: version {version} is not supported, this release reads version {supported}")
+        raise UnsupportedVersion(f"version {version} is not supported, this release reads version {supported}")
 
 
 @contextmanager
 def _replacing(path: str | Path) -> Iterator[IO[bytes]]:
     """Write beside the target and move into place, so that a failure leaves what was there."""
     target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "folder does not exist", str(target.parent))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     with open(temporary, "xb") as file:
         try:

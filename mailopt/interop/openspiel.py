@@ -261,5 +261,5 @@ def _import_pyspiel() -> Any:
     try:
         import pyspiel  # noqa: PLC0415 - optional
     except ImportError as error:
-        raise MissingDependency("OpenSpiel is not installed: pip install 'mailopt[games]'") from error
+        raise MissingDependency("OpenSpiel is not installed: pip install open_spiel") from error
     return pyspiel

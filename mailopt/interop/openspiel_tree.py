@@ -127,7 +127,7 @@ class Tree:
     def _note_names(self, node: Node) -> None:
         for player, known in enumerate(self._names):
             for action in node.state.legal_actions(player):
-                name = node.state.action_to_string(player, action)
+                name = node.state.action_to_string(player, action).removeprefix(f"[P{player}]")
                 if known.setdefault(action, name) != name:
                     known[action] = str(action)
 

@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 from scipy import sparse
 
-from mailopt.deviations import DeviationClass, Swap
+from mailopt.deviations import DeviationClass, Swap, check_deviations
 from mailopt.errors import InvalidOption
 from mailopt.games.game import MarkovGame
 from mailopt.games.kernels import DenseKernel
 from mailopt.games.numbers import FloatArray, IntArray
-from mailopt.games.policy import CorrelatedPolicy
+from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.programs.stages import arrivals, inflow, objective_scale
 from mailopt_solvers import LinearProgram, ProgramBuilder
 
@@ -73,8 +73,9 @@ def deviation(
     >>> solve(program).objective
     3.0
     """
-    policy.check(game)
+    check_policy(game, policy)
     game.check_agent(agent)
+    check_deviations(deviations)
     if formulation not in ("auto", "direct", "linked"):
         raise InvalidOption(f"formulation is {formulation!r}; it must be 'auto', 'direct' or 'linked'")
     stages, n = game.num_stages(policy.num_steps), game.actions[agent]

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from mailopt.errors import GameNumber, GameShape
 from mailopt.games.game import MarkovGame
-from mailopt.games.policy import CorrelatedPolicy
+from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.programs.stages import arrivals, inflow, objective_scale
 from mailopt_solvers import LinearProgram, ProgramBuilder
 
@@ -56,7 +56,7 @@ def flow(
     7.0
     """
     if policy is not None:
-        policy.check(game)
+        check_policy(game, policy)
     stages = game.num_stages(None if policy is None else policy.num_steps)
     shape = (stages, game.num_states, game.num_joint_actions)
     weights = np.zeros(()) if objective is None else np.asarray(objective, dtype=np.float64)

@@ -11,6 +11,7 @@ from mailopt_solvers.errors import (
     SolverNotInstalled,
     TimeLimit,
     Unbounded,
+    UnknownBlock,
 )
 from mailopt_solvers.program import Block, LinearProgram, ProgramBuilder
 from mailopt_solvers.solution import Solution, Termination
@@ -30,5 +31,6 @@ __all__ = [
     "Termination",
     "TimeLimit",
     "Unbounded",
+    "UnknownBlock",
     "solve",
 ]

@@ -17,6 +17,14 @@ class InvalidOption(MailoptError, ValueError):
     """An option with a value that does not exist; the message lists those that do."""
 
 
+class UnknownBlock(MailoptError, KeyError):
+    """A block of variables or rows that a program does not have; the message lists those that it has."""
+
+    def __str__(self) -> str:
+        """Without the quotes that KeyError adds."""
+        return str(self.args[0]) if self.args else ""
+
+
 class SolverError(MailoptError):
     """A linear program did not end with an optimal solution."""
 

@@ -15,8 +15,8 @@ from enum import Enum
 
 import numpy as np
 
-from mailopt_solvers.errors import Infeasible, SolverFailed, TimeLimit, Unbounded
-from mailopt_solvers.program import FloatArray, LinearProgram
+from mailopt_solvers.errors import Infeasible, SolverFailed, TimeLimit, Unbounded, UnknownBlock
+from mailopt_solvers.program import Block, FloatArray, LinearProgram
 
 
 class Termination(Enum):
@@ -29,7 +29,7 @@ class Termination(Enum):
     FAILED = "the solver stopped without an answer"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """Answer of a solver to one program.
 
@@ -40,7 +40,8 @@ class Solution:
     termination
         Why the solver stopped.
     x, row_duals, reduced_costs
-        Primal point, row duals y and d = c - A'y (module docstring for signs); empty unless optimal.
+        Primal point, row duals y and reduced costs d = c - A'y; empty unless optimal. y_i is the rate at which the
+        optimum changes with the right-hand side of row i; the module's docstring has the signs.
     iterations
         Iterations that the solver counted, over all its phases.
     solve_time
@@ -119,14 +120,19 @@ class Solution:
     def _point(self) -> FloatArray:
         return self.require_optimal().x
 
+    def __repr__(self) -> str:
+        """Termination and objective in one line."""
+        objective = f", objective {self.objective:.10g}" if self.termination is Termination.OPTIMAL else ""
+        return f"Solution({self.termination.name.lower()}{objective}, {self.iterations} iterations, {self.solver})"
+
     def __getitem__(self, name: str) -> FloatArray:
         """Values of a variable block, in the block's shape."""
-        block = self.program.variables[name]
+        block = _block(self.program.variables, name, "variable")
         return self._point()[block.slice].reshape(block.shape)
 
     def duals(self, name: str) -> FloatArray:
         """Duals of a row block, in the block's shape."""
-        block = self.program.rows[name]
+        block = _block(self.program.rows, name, "row")
         return self.require_optimal().row_duals[block.slice].reshape(block.shape)
 
     def require_optimal(self) -> Solution:
@@ -145,6 +151,12 @@ class Solution:
             Termination.TIME_LIMIT: TimeLimit,
         }.get(self.termination, SolverFailed)
         raise error(f"{self.solver} {self.version}: {self.termination.value} ({self.detail}) on {self.program!r}")
+
+
+def _block(blocks: Mapping[str, Block], name: str, kind: str) -> Block:
+    if name not in blocks:
+        raise UnknownBlock(f"there is no {kind} block {name!r}; there are {', '.join(map(repr, blocks))}")
+    return blocks[name]
 
 
 def _largest(violations: FloatArray) -> float:

@@ -300,7 +300,7 @@ def short(value: object) -> str:
         pytest.param(extra("rewards", [1, [0, 0], [1, 1], 1]), "rewards.*step", id="rewards-mixed"),
         pytest.param(NAMES | entry("transitions", 0, 2, "u"), "transitions, entry 0.*'u'", id="unknown-state-name"),
         pytest.param(
-            NAMES | entry("transitions", 0, 1, ["z", "z"]), "entry 0.*agent 0 'z'", id="action-of-other-agent"
+            NAMES | entry("transitions", 0, 1, ["z", "z"]), "entry 0.*agent 0 is 'z'", id="action-of-other-agent"
         ),
     ],
 )

@@ -30,6 +30,13 @@ _OPTIONS: dict[str, bool | int | float | str] = {
     "infinite_cost": float("inf"),
 }
 
+# Presolve may leave open whether a program is unbounded or infeasible, and dual simplex may give up on large duals.
+_ATTEMPTS: tuple[dict[str, bool | int | float | str], ...] = (
+    {},
+    {"presolve": "off"},
+    {"presolve": "off", "simplex_strategy": 4},  # primal simplex
+)
+
 _TERMINATIONS = {
     "kOptimal": Termination.OPTIMAL,
     "kInfeasible": Termination.INFEASIBLE,
@@ -39,7 +46,11 @@ _TERMINATIONS = {
 
 
 def solve(program: LinearProgram, *, time_limit: float | None = None) -> Solution:
-    """Solve a program from scratch with HiGHS' own choice of method."""
+    """Solve a program from scratch with HiGHS' own choice of method.
+
+    Where that ends without an answer, ask again without presolve, then for primal simplex; the options of the answer
+    say which it was.
+    """
     import highspy  # noqa: PLC0415 - a tenth of a second that importing the package need not cost
 
     started = time.perf_counter()
@@ -50,13 +61,17 @@ def solve(program: LinearProgram, *, time_limit: float | None = None) -> Solutio
     for name, value in options.items():
         _checked(highs.setOptionValue(name, value), f"option {name} = {value!r}")
     _checked(highs.passModel(_model(program)), "the program")
-    _checked(highs.run(), "run")
-    status = highs.getModelStatus()
-    if status == highspy.HighsModelStatus.kUnboundedOrInfeasible:  # presolve's answer: ask again without it
-        options["presolve"] = "off"
-        _checked(highs.setOptionValue("presolve", "off"), "option presolve = 'off'")
-        _checked(highs.run(), "run")
+    for attempt in _ATTEMPTS:
+        for name, value in attempt.items():
+            _checked(highs.setOptionValue(name, value), f"option {name} = {value!r}")
+        options.update(attempt)
+        outcome = highs.run()
         status = highs.getModelStatus()
+        if outcome.name != "kError" and status.name not in ("kUnboundedOrInfeasible", "kUnknown"):
+            break
+        _checked(highs.clearSolver(), "to start afresh")
+    else:
+        raise SolverFailed(f"HiGHS has no answer ({highs.modelStatusToString(status)}) to {program!r} by any method")
     termination = _TERMINATIONS.get(status.name, Termination.FAILED)
     if status.name == "kModelEmpty":  # without variables the rows read row_lower <= 0 <= row_upper
         satisfied = ((program.row_lower <= 0) & (program.row_upper >= 0)).all()
