@@ -119,10 +119,10 @@ class Deviation:
         policy.check(game)
         steps = {n for n in (self.num_steps, policy.num_steps) if n is not None}
         if not steps:
-            return CorrelatedPolicy(self.apply_at(game, policy, 0))
-        return CorrelatedPolicy(np.stack([self.apply_at(game, policy, h) for h in range(max(steps))]))
+            return CorrelatedPolicy(self.apply_at(game, policy.at(0), 0))
+        return CorrelatedPolicy(np.stack([self.apply_at(game, policy.at(h), h) for h in range(max(steps))]))
 
-    def apply_at(self, game: MarkovGame, policy: CorrelatedPolicy, step: int) -> FloatArray:
-        """Return (phi∘sigma)_h of one step, shape (S, A), without validation."""
-        recommended = game.unfold(policy.at(step), self.agent)
+    def apply_at(self, game: MarkovGame, sigma: FloatArray, step: int) -> FloatArray:
+        """Return (phi∘sigma)_h of one step from sigma_h, both of shape (S, A), without validation."""
+        recommended = game.unfold(sigma, self.agent)
         return game.fold(np.swapaxes(self.at(step), 1, 2) @ recommended, self.agent)

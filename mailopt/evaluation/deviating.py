@@ -143,10 +143,15 @@ def best_deviation(
         ones, with C = U + K V_{h+1}; discounted, policy iteration with a stated error. ``"lp"``: the program of
         :func:`mailopt.programs.deviation`, solved by HiGHS, with J_i(sigma) from the flow program.
 
+    Returns
+    -------
+    BestDeviation
+        ``.value`` and ``.gain``, a deviation that attains them, its occupancy, and the value function.
+
     Raises
     ------
-    InvalidPolicy, UnknownAgent
-        The policy or agent does not fit the game.
+    InvalidPolicy, UnknownAgent, InvalidDeviation
+        The policy or agent does not fit the game; ``deviations`` is no deviation class.
     InvalidNumber
         The numbers overflow.
     NotConverged, SolverError
@@ -190,7 +195,7 @@ class Recursion:
     def describe(self, game: MarkovGame, policy: CorrelatedPolicy, obedience: Values) -> BestDeviation:
         """Push the deviation forward and gather the result."""
         deviation = Deviation.deterministic(self.agent, by_stage(game, self.choices))
-        states = state_distributions(game, lambda h: deviation.apply_at(game, policy, h), len(self.state_values))
+        states = state_distributions(game, lambda h: deviation.apply_at(game, policy.at(h), h), len(self.state_values))
         occupancy = np.stack([d[:, None, None] * deviation.at(h) for h, d in enumerate(states)])
         value = self.value(game)
         return BestDeviation(
@@ -255,8 +260,7 @@ def _stationary(
 
     def evaluate(choices: IntArray | None, guess: FloatArray) -> FloatArray:
         assert choices is not None
-        deviation = Deviation.deterministic(agent, choices)
-        joint = game.fold(np.swapaxes(deviation.probabilities, 1, 2) @ game.unfold(sigma, agent), agent)
+        joint = Deviation.deterministic(agent, choices).apply_at(game, sigma, 0)
         rewards = obedient_backup(joint, game.reward(0)[agent : agent + 1])
         return discounted_values(game.kernel(0).state_matrix(joint), rewards, discount, guess)
 

@@ -93,6 +93,11 @@ def values(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "auto
         ``"dp"`` (or ``"auto"``): backward recursion V_h(s) = sum_a sigma(a|s) [r + P V_{h+1}](s, a); discounted, its
         fixed point. ``"lp"``: the inner product of rewards and the occupancy that the flow program returns.
 
+    Returns
+    -------
+    Values
+        ``.value`` (m,), and ``.state_values`` from the recursion.
+
     Raises
     ------
     InvalidPolicy
