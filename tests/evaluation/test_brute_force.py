@@ -14,7 +14,7 @@ import pytest
 import mailopt as mo
 from mailopt_solvers import solve
 from tests import oracle
-from tests.cases import Case, Layout, Numbers, random_case
+from tests.exact_games import Case, Layout, Numbers, random_case
 from tests.oracle import Kind, Number
 
 METHODS: tuple[Literal["dp", "lp"], ...] = ("dp", "lp")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import mailopt as mo
 from tests import oracle
-from tests.cases import Case, Layout, numeric, random_case
+from tests.exact_games import Case, Layout, numeric, random_case
 from tests.oracle import Kind, Number
 
 Array = npt.NDArray[np.float64]
