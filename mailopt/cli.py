@@ -19,14 +19,9 @@ from rich.table import Table
 
 import mailopt as mo
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 _out = Console(highlight=False)
 _SHOWN = 20  # departures in a table; --json has all
-
-
 _CLASSES: dict[str, mo.DeviationClass] = {"swap": mo.Swap(), "external": mo.External()}
 _METHODS = {"dp": "by dynamic programming", "lp": "by linear programming (HiGHS)"}
 
@@ -68,14 +63,12 @@ def demo(
     """Show a learner with value gap 0 and the largest regret gap a chain game allows."""
     chain = mo.scenarios.unvisited_chain(horizon)
     game, expert, learner = chain.game, chain.expert, chain.learner
+    by_dp, by_lp = (mo.regret_gap(game, learner, expert, method=method) for method in ("dp", "lp"))
     numbers = {
-        method: {
-            "value_gap": mo.value_gap(game, learner, expert, method=method).value,
-            "regret_gap": mo.regret_gap(game, learner, expert, method=method).value,
-        }
-        for method in ("dp", "lp")
+        method: {"value_gap": _value_gap(gap), "regret_gap": gap.value}
+        for method, gap in (("dp", by_dp), ("lp", by_lp))
     }
-    found = mo.regret(game, learner)
+    found = by_dp.policy
     explicit = float(mo.values(game, found.deviation.apply(game, learner)).value[found.agent])
     if as_json:
         _print_json(
@@ -136,8 +129,8 @@ def certify(
     policy = mo.load_policy(policy_file, game)
     expert = None if expert_file is None else mo.load_policy(expert_file, game)
     phi = _CLASSES[deviations]
-    ours = mo.regret(game, policy, phi, method=method)
-    theirs = None if expert is None else mo.regret(game, expert, phi, method=method)
+    gap = None if expert is None else mo.regret_gap(game, policy, expert, phi, method=method)
+    ours = mo.regret(game, policy, phi, method=method) if gap is None else gap.policy
     fields: dict[str, Any] = {
         "command": "certify",
         "version": mo.__version__,
@@ -146,26 +139,24 @@ def certify(
         "method": ours.method,
         "policy": _regret_fields(game, policy, ours),
     }
-    if theirs is not None and expert is not None:
-        fields["expert"] = _regret_fields(game, expert, theirs)
-        fields["value_gap"] = float((theirs.obedience.value - ours.obedience.value).max())
-        fields["regret_gap"] = ours.value - theirs.value
+    if gap is not None and expert is not None:
+        fields["expert"] = _regret_fields(game, expert, gap.expert)
+        fields["value_gap"], fields["regret_gap"] = _value_gap(gap), gap.value
     if as_json:
         _print_json(fields)
         return
     _out.print(f"[bold]{escape(repr(game))}[/bold]\n{deviations} deviations, {_METHODS[ours.method]}\n")
     table = _table("", "agent", "obeying", "best deviation", "gain")
-    for label, found in [("policy", ours)] + ([] if theirs is None else [("expert", theirs)]):
+    for label, found in [("policy", ours)] + ([] if gap is None else [("expert", gap.expert)]):
         for agent, (value, gain) in enumerate(zip(found.obedience.value, found.per_agent, strict=True)):
             name = escape(game.agent_name(agent))
             table.add_row("" if agent else label, name, *(_number(x) for x in (value, value + gain, gain)))
     _out.print(table)
     _out.print(f"regret      {_number(ours.value)}")
-    if theirs is not None:
+    if gap is not None:
         _out.print(f"value gap   {_number(fields['value_gap'])}\nregret gap  {_number(fields['regret_gap'])}")
     if game.discount is not None and ours.method == "dp":
-        error = ours.truncation_error + (0.0 if theirs is None else theirs.truncation_error)
-        _out.print(f"truncation error at most {error:.1g}")
+        _out.print(f"truncation error at most {(gap or ours).truncation_error:.1g}")
     _print_departures(game, policy, ours.best)
 
 
@@ -191,6 +182,11 @@ def import_game(
         _print_json({"command": "import", "spec": spec, "game": repr(game), "output": str(output)})
     else:
         _out.print(f"{escape(repr(game))}\nwritten to {escape(str(output))}")
+
+
+def _value_gap(gap: mo.RegretGap) -> float:
+    """Value gap of the two sides of a regret gap, which know their values."""
+    return float((gap.expert.obedience.value - gap.policy.obedience.value).max())
 
 
 def _regret_fields(game: mo.MarkovGame, policy: mo.CorrelatedPolicy, found: mo.Regret) -> dict[str, Any]:

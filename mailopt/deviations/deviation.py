@@ -106,9 +106,7 @@ class Deviation:
         bad = np.argwhere((self.probabilities > 0) & ~game.legal[self.agent][:, None, :])
         if bad.size:
             index = tuple(int(k) for k in bad[0])
-            raise InvalidDeviation(
-                f"deviation, {place(_AXES[-len(index) :], index)}: the action is illegal in that state"
-            )
+            raise InvalidDeviation(f"deviation, {place(_AXES, index)}: the action is illegal in that state")
 
     def apply(self, game: MarkovGame, policy: CorrelatedPolicy) -> CorrelatedPolicy:
         """Return phi∘sigma, the joint policy that results when this agent deviates.

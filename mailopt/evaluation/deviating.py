@@ -13,6 +13,7 @@ from mailopt.evaluation.occupancy import state_distributions
 from mailopt.evaluation.stages import (
     Method,
     action_values,
+    backward,
     by_stage,
     obedient_backup,
     overflow_is_checked,
@@ -217,34 +218,29 @@ def by_recursion(
     game: MarkovGame, policy: CorrelatedPolicy, agents: Sequence[int], deviations: DeviationClass
 ) -> list[Recursion]:
     """Run the dynamic program for several agents in one backward pass."""
-    with overflow_is_checked():
-        return _backward(game, policy, agents, deviations)
-
-
-def _backward(
-    game: MarkovGame, policy: CorrelatedPolicy, agents: Sequence[int], deviations: DeviationClass
-) -> list[Recursion]:
     stages = game.num_stages(policy.num_steps)
     tracked = list(agents)
-    state_values = np.empty((stages, len(tracked), game.num_states))
     choices = [np.empty((stages, game.num_states, game.actions[i]), dtype=np.int64) for i in tracked]
-    errors = [0.0] * len(tracked)
-    following: FloatArray | None = None
-    last = stages
-    if game.discount is not None:
-        last = stages - 1
+
+    def tail(last: int) -> tuple[FloatArray, FloatArray]:
+        found, errors = np.empty((len(tracked), game.num_states)), np.empty(len(tracked))
         for k, agent in enumerate(tracked):
-            found, chosen, error = _stationary(game, policy.at(last), agent, deviations)
-            state_values[last, k], choices[k][last] = found, chosen
-            errors[k] = error * game.discount**last
-        following = state_values[last]
-    for h in reversed(range(last)):
+            found[k], choices[k][last], errors[k] = _stationary(game, policy.at(last), agent, deviations)
+        return found, errors
+
+    def backup(h: int, following: FloatArray | None) -> FloatArray:
         q = action_values(game, h, following, tracked)
+        found = np.empty((len(tracked), game.num_states))
         for k, agent in enumerate(tracked):
-            gains = stage_gains(game, policy.at(h), q[k], agent)
-            state_values[h, k], choices[k][h] = deviations.best_response(gains)
-        following = state_values[h]
-    return [Recursion(agent, deviations, state_values[:, k], choices[k], errors[k]) for k, agent in enumerate(tracked)]
+            found[k], choices[k][h] = deviations.best_response(stage_gains(game, policy.at(h), q[k], agent))
+        return found
+
+    with overflow_is_checked():
+        state_values, errors = backward(game, stages, len(tracked), tail, backup)
+    return [
+        Recursion(agent, deviations, state_values[:, k], choices[k], float(errors[k]))
+        for k, agent in enumerate(tracked)
+    ]
 
 
 def _stationary(
@@ -283,7 +279,6 @@ def by_program(
     if deviations.contains_obedience:
         default = np.where(game.legal[agent], np.arange(n), default)
     choices = np.where(completed[:, :, None], default, z.argmax(axis=3))
-    scale = 1.0 if game.discount is None else 1.0 - game.discount
     value = float(require_finite(np.asarray(solution.objective)))
     return BestDeviation(
         agent=agent,
@@ -293,7 +288,7 @@ def by_program(
         deviation=Deviation.deterministic(agent, by_stage(game, choices)),
         occupancy=by_stage(game, z),
         state_occupancy=by_stage(game, states),
-        state_values=by_stage(game, scale * solution.duals("flow")),
+        state_values=by_stage(game, game.occupancy_mass * solution.duals("flow")),
         completed=by_stage(game, completed),
         method="lp",
         truncation_error=0.0,

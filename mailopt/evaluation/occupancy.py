@@ -64,9 +64,8 @@ def state_distributions(game: MarkovGame, joint_at: Callable[[int], FloatArray],
     Discounted: (1 - gamma) times the discounted visits, those of the repeating last stage summed up.
     """
     discount = game.discount
-    weight = 1.0 if discount is None else 1.0 - discount
     result = np.empty((stages, game.num_states))
-    result[0] = weight * game.initial_distribution
+    result[0] = game.occupancy_mass * game.initial_distribution
     for h in range(stages - 1):
         result[h + 1] = game.kernel(h).push_forward(result[h][:, None] * joint_at(h))
         if discount is not None:

@@ -6,6 +6,7 @@ steps (1 if they are stationary) has stages 0..T-1, the last of which repeats fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -56,6 +57,46 @@ def action_values(game: MarkovGame, step: int, following: FloatArray | None, age
         expected *= game.discount
     expected += rewards
     return expected
+
+
+def backward(
+    game: MarkovGame,
+    stages: int,
+    rows: int,
+    tail: Callable[[int], tuple[FloatArray, FloatArray]],
+    backup: Callable[[int, FloatArray | None], FloatArray],
+) -> tuple[FloatArray, FloatArray]:
+    """Run a backward recursion over the stages of a game.
+
+    Parameters
+    ----------
+    game, stages
+        The game and its number of stages T.
+    rows
+        Number k of value functions.
+    tail
+        Last stage of a discounted game to its stationary values (k, S) and their errors (k,).
+    backup
+        Stage and values of the next one (None after the last of a finite horizon) to the values of the stage, (k, S).
+
+    Returns
+    -------
+    values, errors
+        Shape (T, k, S), and the truncation errors of the first stage's, (k,).
+    """
+    values = np.empty((stages, rows, game.num_states))
+    errors = np.zeros(rows)
+    following: FloatArray | None = None
+    last = stages
+    if game.discount is not None:
+        last = stages - 1
+        values[last], errors = tail(last)
+        errors = errors * game.discount**last
+        following = values[last]
+    for h in reversed(range(last)):
+        values[h] = backup(h, following)
+        following = values[h]
+    return values, errors
 
 
 def obedient_backup(sigma: FloatArray, q: FloatArray) -> FloatArray:

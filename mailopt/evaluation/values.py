@@ -11,6 +11,7 @@ from mailopt.evaluation.occupancy import occupancy
 from mailopt.evaluation.stages import (
     Method,
     action_values,
+    backward,
     by_stage,
     obedient_backup,
     overflow_is_checked,
@@ -117,16 +118,22 @@ def values(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "auto
     check_policy(game, policy)
     if resolve(method) == "lp":
         mu = occupancy(game, policy, method="lp")
-        scale = 1.0 if game.discount is None else 1.0 - game.discount
         if game.horizon is None:
             mu = mu[None]
         with overflow_is_checked():
             totals = [np.einsum("isa,sa->i", game.reward(h), mu[h]) for h in range(len(mu))]
-            return Values(require_finite(np.sum(totals, axis=0) / scale), None, "lp", 0.0)
+            return Values(require_finite(np.sum(totals, axis=0) / game.occupancy_mass), None, "lp", 0.0)
+    agents = list(range(game.num_agents))
     with overflow_is_checked():
-        stages, error = _backward(game, policy)
+        stages, errors = backward(
+            game,
+            game.num_stages(policy.num_steps),
+            game.num_agents,
+            lambda h: _stationary(game, policy.at(h)),
+            lambda h, following: obedient_backup(policy.at(h), action_values(game, h, following, agents)),
+        )
         value = require_finite(stages[0] @ game.initial_distribution)
-    return Values(value, by_stage(game, stages), "dp", error)
+    return Values(value, by_stage(game, stages), "dp", float(errors.max()))
 
 
 def value_gap(
@@ -159,27 +166,8 @@ def value_gap(
     return ValueGap(float(per_agent[agent]), per_agent, agent, ours, theirs)
 
 
-def _backward(game: MarkovGame, policy: CorrelatedPolicy) -> tuple[FloatArray, float]:
-    """V_{i,h}(s) for all agents and stages, shape (T, m, S), and the truncation error of the first."""
-    stages = game.num_stages(policy.num_steps)
-    agents = list(range(game.num_agents))
-    result = np.empty((stages, game.num_agents, game.num_states))
-    following: FloatArray | None = None
-    error = 0.0
-    last = stages
-    if game.discount is not None:
-        last = stages - 1
-        following, error = _stationary(game, policy.at(last))
-        result[last] = following
-        error *= game.discount**last
-    for h in reversed(range(last)):
-        following = obedient_backup(policy.at(h), action_values(game, h, following, agents))
-        result[h] = following
-    return result, error
-
-
-def _stationary(game: MarkovGame, sigma: FloatArray) -> tuple[FloatArray, float]:
-    """V_i(s) of following ``sigma`` for ever in a discounted game, shape (m, S), and its error."""
+def _stationary(game: MarkovGame, sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """V_i(s) of following ``sigma`` for ever in a discounted game, shape (m, S), and their errors."""
     discount = float(game.discount or 0.0)
     agents = list(range(game.num_agents))
     rewards = obedient_backup(sigma, game.reward(0))
@@ -190,4 +178,4 @@ def _stationary(game: MarkovGame, sigma: FloatArray) -> tuple[FloatArray, float]
         rewards,
         discount,
     )
-    return found, error
+    return found, np.full(game.num_agents, error)

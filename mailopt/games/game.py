@@ -154,9 +154,7 @@ class MarkovGame:
                 + "; joint actions are flattened in C order, A = n_0 * .. * n_(m-1)"
             )
         legal_actions = _read_legal(legal, counts, num_states)
-        joint_legal = np.ones((num_states, 1), dtype=bool)
-        for mask in legal_actions:
-            joint_legal = (joint_legal[:, :, None] & mask[:, None, :]).reshape(num_states, -1)
+        joint_legal = combine_legal(legal_actions)
         joint_legal.setflags(write=False)
         for step, kernel in enumerate(kernels):
             _check_rows(kernel, joint_legal, counts, step if len(kernels) > 1 else None)
@@ -239,6 +237,14 @@ class MarkovGame:
         """Number of joint actions A."""
         return math.prod(self.actions)
 
+    @property
+    def occupancy_mass(self) -> float:
+        """Weight of the initial distribution in an occupancy of total mass 1: 1, discounted 1 - gamma.
+
+        Values are inner products of rewards and occupancies divided by it.
+        """
+        return 1.0 if self.discount is None else 1.0 - self.discount
+
     def num_stages(self, *num_steps: int | None) -> int:
         """Return the number of stages T under policies (or deviations) of so many steps, None for stationary.
 
@@ -256,14 +262,11 @@ class MarkovGame:
 
     def joint_action(self, index: int) -> tuple[int, ...]:
         """Split a flat joint action into one action per agent."""
-        return _split(index, self.actions)
+        return split_joint(index, self.actions)
 
     def joint_index(self, joint_action: Sequence[int]) -> int:
         """Flatten one action per agent into a joint action."""
-        index = 0
-        for action, n in zip(joint_action, self.actions, strict=True):
-            index = index * n + int(action)
-        return index
+        return int(flatten_joint(joint_action, self.actions))
 
     def check_agent(self, agent: int) -> None:
         """Raise :class:`~mailopt.errors.UnknownAgent` unless there is such an agent."""
@@ -309,7 +312,16 @@ class MarkovGame:
         return f"MarkovGame({agents}, {states}, {time}, {layout} transitions)"
 
 
-def _split(index: int, counts: tuple[int, ...]) -> tuple[int, ...]:
+def flatten_joint(parts: Iterable[Any], counts: Iterable[int]) -> Any:
+    """Flatten one action per agent, numbers or arrays of them, into joint actions in C order."""
+    index: Any = 0
+    for action, n in zip(parts, counts, strict=True):
+        index = index * n + action
+    return index
+
+
+def split_joint(index: int, counts: Sequence[int]) -> tuple[int, ...]:
+    """Undo :func:`flatten_joint` for one joint action."""
     parts = []
     for n in reversed(counts):
         index, action = divmod(int(index), n)
@@ -409,13 +421,22 @@ def _read_legal(
     return tuple(masks)
 
 
+def combine_legal(masks: Sequence[BoolArray]) -> BoolArray:
+    """Legal joint actions, (S, A), from the legal actions of each agent, (S, n_i): legal in every part."""
+    num_states = len(masks[0])
+    joint = np.ones((num_states, 1), dtype=bool)
+    for mask in masks:
+        joint = (joint[:, :, None] & mask[:, None, :]).reshape(num_states, -1)
+    return joint
+
+
 def _check_rows(kernel: TransitionKernel, joint_legal: BoolArray, counts: tuple[int, ...], step: int | None) -> None:
     sums = kernel.row_sums
     prefix = "" if step is None else f"step {step}, "
 
     def where(bad: BoolArray) -> str:
         state, index = (int(k) for k in np.argwhere(bad)[0])
-        return f"transitions, {prefix}state {state}, joint action {_split(index, counts)}"
+        return f"transitions, {prefix}state {state}, joint action {split_joint(index, counts)}"
 
     missing = joint_legal & (sums == 0)
     if missing.any():

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from mailopt.errors import GameTooLarge, MalformedFile, MissingTransition, PolicyDistribution
 from mailopt.games import storage
-from mailopt.games.game import MarkovGame, read_action_names, read_names
+from mailopt.games.game import MarkovGame, flatten_joint, read_action_names, read_names, split_joint
 from mailopt.games.kernels import TransitionKernel, kernel_from_entries
-from mailopt.games.numbers import GAME, POLICY, Exact, FloatArray, Index, Number, as_given, nearest_double
+from mailopt.games.numbers import GAME, POLICY, Exact, FloatArray, Index, Number, as_given, nearest_double, store_number
 from mailopt.games.numbers import place as name_place
 from mailopt.games.policy import CorrelatedPolicy
 
@@ -49,10 +49,8 @@ class _Names:
     def joint(self, given: object, where: str) -> int:
         if not isinstance(given, list) or len(given) != len(self._counts):
             raise MalformedFile(f"{where}: {given!r} is not a list of one action per agent ({len(self._counts)})")
-        flat = 0
-        for agent, action in enumerate(given):
-            flat = flat * self._counts[agent] + self.action(agent, action, where)
-        return flat
+        actions = [self.action(agent, action, where) for agent, action in enumerate(given)]
+        return int(flatten_joint(actions, self._counts))
 
 
 def _index(given: object, size: int, names: Mapping[str, int], what: str) -> int:
@@ -151,12 +149,9 @@ def _first_missing(
         state += 1
     lists, k = legal.get(state, everything), 0
     while True:  # joint actions in C order; ends after as many as are given
-        rest, parts = k, []
-        for allowed in reversed(lists):
-            rest, position = divmod(rest, len(allowed))
-            parts.append(allowed[position])
-        joint = tuple(reversed(parts))
-        if names.joint(list(joint), "transitions") not in given.get(state, ()):
+        positions = split_joint(k, tuple(map(len, lists)))
+        joint = tuple(allowed[position] for allowed, position in zip(lists, positions, strict=True))
+        if flatten_joint(joint, actions) not in given.get(state, ()):
             return state, joint
         k += 1
 
@@ -209,10 +204,7 @@ def _rewards_from_json(
                 raise MalformedFile(f"{place}: this reward is given twice")
             given[(*lead, s, a)] = True
             for agent, value in enumerate(values):
-                cell: Index = (*lead, agent, s, a)
-                doubles[cell], fraction = nearest_double(value, GAME, place)
-                if fraction is not None:
-                    exact[cell] = fraction
+                store_number(doubles, exact, (*lead, agent, s, a), nearest_double(value, GAME, place))
     return as_given(doubles, exact)
 
 
@@ -236,9 +228,7 @@ def read_policy(fields: storage.JsonFields, game: MarkovGame) -> CorrelatedPolic
     for step, row in found.items():
         for index, value in row.items():
             where: Index = index if step is None else (step, *index)
-            doubles[where], fraction = nearest_double(value, POLICY, f"rows, state {index[0]}")
-            if fraction is not None:
-                exact[where] = fraction
+            store_number(doubles, exact, where, nearest_double(value, POLICY, "rows", ("state",), index[:1]))
     empty = np.argwhere(~(doubles != 0).any(axis=-1))
     if empty.size:
         raise PolicyDistribution(

@@ -1,8 +1,9 @@
 """Transition kernels P(s'|s,a) of one step, in three layouts behind one interface.
 
-Everything else asks a kernel just three things: the expectation of next-state values, the push-forward of a
-state-action distribution, and its rows as a sparse matrix for linear programs. Rows are stored as given; a row p
-stands for p / sum(p). A row may be empty (all zero) where the joint action is illegal; the game checks that.
+Evaluation asks a kernel for the expectation of next-state values, the push-forward of a state-action distribution and,
+in discounted games, the state-to-state matrix of a policy; linear programs ask for its rows as a sparse matrix. Rows
+are stored as given; a row p stands for p / sum(p). A row may be empty (all zero) where the joint action is illegal; the
+game checks that.
 """
 
 from __future__ import annotations
@@ -197,7 +198,6 @@ class SparseKernel(TransitionKernel):
             array.setflags(write=False)
         _check_exact(rows, num_joint_actions, exact)
         self._rows = rows
-        self._columns = sparse.csr_array(rows.T)
         sums = np.asarray(rows.sum(axis=1)).reshape(num_states, num_joint_actions)
         super().__init__(sums, rows.nnz, MappingProxyType(dict(exact)))
 
@@ -208,7 +208,7 @@ class SparseKernel(TransitionKernel):
         return result
 
     def _raw_push_forward(self, weights: FloatArray) -> FloatArray:
-        return np.asarray(self._columns @ weights.ravel())
+        return np.asarray(self._rows.T @ weights.ravel())
 
     def stored_rows(self) -> sparse.csr_array:
         """See :class:`TransitionKernel`."""
@@ -223,8 +223,6 @@ class DeterministicKernel(TransitionKernel):
     successors
         Integer array of shape (S, A): the next state, or -1 for none (illegal joint actions only).
     """
-
-    exact = _NOTHING
 
     def __init__(self, successors: object) -> None:
         given = read_array(successors, GAME, "deterministic transitions")
@@ -302,7 +300,7 @@ def kernel_from_entries(
     exact: dict[Index, Fraction] = {}
     data = np.empty(len(entries))
     for k, (s, a, following, p) in enumerate(entries):
-        data[k], fraction = nearest_double(p, GAME, f"transitions, {place(AXES, (s, a, following))}")
+        data[k], fraction = nearest_double(p, GAME, "transitions", AXES, (s, a, following))
         if fraction is not None:
             exact[s, a, following] = fraction
     indices = np.array([(s * num_joint_actions + a, t) for s, a, t, _ in entries], dtype=np.int64).reshape(-1, 2)

@@ -104,9 +104,7 @@ def read_numbers(values: object, owner: Owner, what: str, axes: Sequence[str]) -
     if array.dtype == object:
         doubles = np.empty(array.shape, dtype=np.float64)
         for index, entry in np.ndenumerate(array):
-            doubles[index], fraction = nearest_double(entry, owner, at(what, axes, index))
-            if fraction is not None:
-                exact[index] = fraction
+            store_number(doubles, exact, index, nearest_double(entry, owner, what, axes, index))
     elif array.dtype.kind in "iu":
         doubles = array.astype(np.float64)
         for found in np.argwhere(np.abs(doubles) >= _EXACT_INTEGERS):
@@ -123,23 +121,39 @@ def read_numbers(values: object, owner: Owner, what: str, axes: Sequence[str]) -
     return doubles, MappingProxyType(exact)
 
 
-def nearest_double(entry: object, owner: Owner, where: str) -> tuple[float, Fraction | None]:
-    """Return the nearest double of one number, and the exact rational if the double is not it."""
+def nearest_double(
+    entry: object, owner: Owner, what: str, axes: Sequence[str] = (), index: Sequence[int] = ()
+) -> tuple[float, Fraction | None]:
+    """Return the nearest double of one number, and the exact rational if the double is not it.
+
+    ``what``, ``axes`` and ``index`` name the place if it is no proper number.
+    """
     if isinstance(entry, bool | np.bool_) or not isinstance(entry, int | float | Fraction | np.integer | np.floating):
-        raise owner.number(f"{where}: {entry!r} is not a number; give an int, float or fractions.Fraction")
+        raise owner.number(
+            f"{at(what, axes, index)}: {entry!r} is not a number; give an int, float or fractions.Fraction"
+        )
     if isinstance(entry, float | np.floating):
         value = float(entry)
         if not math.isfinite(value):
-            raise owner.number(f"{where}: {value} must be finite")
+            raise owner.number(f"{at(what, axes, index)}: {value} must be finite")
         return value, None
     fraction = Fraction(int(entry)) if isinstance(entry, int | np.integer) else entry
     try:
         value = float(fraction)
     except OverflowError:
-        raise owner.number(f"{where}: the number is too large for a double") from None
+        raise owner.number(f"{at(what, axes, index)}: the number is too large for a double") from None
     if value == 0.0 and fraction != 0:
-        raise owner.number(f"{where}: the number is not zero but too small for a double")
+        raise owner.number(f"{at(what, axes, index)}: the number is not zero but too small for a double")
     return value, None if Fraction(value) == fraction else fraction
+
+
+def store_number(
+    doubles: FloatArray, exact: dict[Index, Fraction], index: Index, number: tuple[float, Fraction | None]
+) -> None:
+    """Put what :func:`nearest_double` returned where it belongs."""
+    doubles[index], fraction = number
+    if fraction is not None:
+        exact[index] = fraction
 
 
 def require(

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mailopt.errors import IllegalAction, InvalidGame, InvalidPolicy
-from mailopt.games.game import MarkovGame
+from mailopt.games.game import MarkovGame, flatten_joint
 from mailopt.games.numbers import (
     POLICY,
     Exact,
@@ -125,7 +125,7 @@ class CorrelatedPolicy:
             if bad.size:
                 index = tuple(int(k) for k in bad[0])
                 raise IllegalAction(
-                    f"policy, {place(_AXES[:-1][-len(index) + 1 :], index[:-1])}: joint action "
+                    f"policy, {place(_AXES[:-1], index[:-1])}: joint action "
                     f"{game.joint_action(index[-1])} is illegal there but has probability {self.probabilities[index]}"
                 )
 
@@ -196,26 +196,17 @@ class CorrelatedPolicy:
             Wrong shape; an action that does not exist or is illegal in its state.
         """
         array = read_array(joint_actions, POLICY, "joint actions")
-        if (
-            array.ndim not in (2, 3)
-            or array.dtype.kind not in "iu"
-            or array.shape[-2:]
-            != (
-                game.num_states,
-                game.num_agents,
-            )
-        ):
+        expected = (game.num_states, game.num_agents)
+        if array.ndim not in (2, 3) or array.dtype.kind not in "iu" or array.shape[-2:] != expected:
             raise POLICY.shape(
                 f"joint actions have shape {array.shape} and dtype {array.dtype}, expected integers of shape (S, m) = "
-                f"{(game.num_states, game.num_agents)} or (H, S, m)"
+                f"{expected} or (H, S, m)"
             )
         bad = np.argwhere((array < 0) | (array >= np.array(game.actions)))
         if bad.size:
             index = tuple(int(k) for k in bad[0])
             raise IllegalAction(f"{place(('step', 'state', 'agent'), index)}: there is no action {array[index]}")
-        flat = np.zeros(array.shape[:-1], dtype=np.int64)
-        for agent, n in enumerate(game.actions):
-            flat = flat * n + array[..., agent]
+        flat = flatten_joint(np.moveaxis(array.astype(np.int64), -1, 0), game.actions)
         probabilities = np.zeros((*flat.shape, game.num_joint_actions))
         np.put_along_axis(probabilities, flat[..., None], 1.0, axis=-1)
         policy = cls(probabilities)

@@ -25,7 +25,7 @@ from mailopt.errors import (
     PolicyShape,
     UnsupportedGame,
 )
-from mailopt.games.game import MarkovGame
+from mailopt.games.game import MarkovGame, combine_legal
 from mailopt.games.numbers import FloatArray, Number
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.interop.openspiel_tree import Tree, state_names
@@ -203,12 +203,11 @@ def unroll(
         state_of[[node.position for node in nodes]] = s
     names = tree.action_names()
     legal = [np.zeros((num_states, len(of_agent)), dtype=bool) for of_agent in names]
-    joint_legal = np.ones((num_states, 1), dtype=bool)
     for agent, mask in enumerate(legal):
         for s, nodes in enumerate(states):
             mask[s, list(nodes[0].legal[agent])] = True
         mask[-1, 0] = True
-        joint_legal = (joint_legal[:, :, None] & mask[:, None, :]).reshape(num_states, -1)
+    joint_legal = combine_legal(legal)
     initial = np.zeros(num_states)
     for position, probability in tree.initial:
         initial[state_of[position]] += probability

@@ -13,7 +13,7 @@ from mailopt.games.game import MarkovGame
 from mailopt.games.kernels import DenseKernel
 from mailopt.games.numbers import FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
-from mailopt.programs.stages import arrivals, inflow, objective_scale
+from mailopt.programs.stages import arrivals, for_stages, inflow
 from mailopt_solvers import LinearProgram, ProgramBuilder
 
 Formulation = Literal["auto", "direct", "linked"]
@@ -85,9 +85,8 @@ def deviation(
     linked = formulation == "linked" or (
         formulation == "auto" and moves and not isinstance(game.kernels[0], DenseKernel)
     )
-    spreads = [_spread(game, policy.at(h), agent, cells) for h in range(stages)]
-    scale = objective_scale(game)
-    rewards = [game.reward(h)[agent].ravel() / scale for h in range(stages)]
+    spreads = for_stages([_spread(game, policy.at(h), agent, cells) for h in range(policy.num_steps or 1)], stages)
+    rewards = [game.reward(h)[agent].ravel() / game.occupancy_mass for h in range(stages)]
 
     builder = ProgramBuilder("max")
     side = inflow(game, stages)
@@ -102,7 +101,7 @@ def deviation(
     chosen = sparse.kron(sparse.eye_array(z.size // n), np.ones((1, n)))
     occupied = sparse.kron(sparse.eye_array(side.size), np.ones((told, 1)))
     builder.add_rows("told", shape[:-1], {z: chosen, states: -occupied}, lower=0.0, upper=0.0)
-    rows = [game.kernel(h).rows() for h in range(stages)]
+    rows = for_stages([kernel.rows() for kernel in game.kernels], stages)
     everywhere = sparse.eye_array(side.size)
     if linked:
         y_shape = (stages, game.num_states, game.num_joint_actions)

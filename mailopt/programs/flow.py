@@ -9,7 +9,7 @@ from scipy import sparse
 from mailopt.errors import GameNumber, GameShape
 from mailopt.games.game import MarkovGame
 from mailopt.games.policy import CorrelatedPolicy, check_policy
-from mailopt.programs.stages import arrivals, inflow, objective_scale
+from mailopt.programs.stages import arrivals, for_stages, inflow
 from mailopt_solvers import LinearProgram, ProgramBuilder
 
 
@@ -69,10 +69,10 @@ def flow(
         "mu",
         shape,
         upper=np.where(game.joint_legal, np.inf, 0.0),
-        costs=np.broadcast_to(weights / objective_scale(game), shape),
+        costs=np.broadcast_to(weights / game.occupancy_mass, shape),
     )
     leaving = sparse.kron(sparse.eye_array(stages * game.num_states), np.ones((1, game.num_joint_actions)))
-    arriving = arrivals(game, [sparse.coo_array(game.kernel(h).rows().T) for h in range(stages)])
+    arriving = arrivals(game, for_stages([sparse.coo_array(kernel.rows().T) for kernel in game.kernels], stages))
     side = inflow(game, stages)
     builder.add_rows("flow", side.shape, {mu: leaving - arriving}, lower=side, upper=side)
     if policy is not None:

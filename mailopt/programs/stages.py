@@ -8,12 +8,15 @@ last stage, which repeats for ever, also feeds itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from scipy import sparse
 
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
+
+T = TypeVar("T")
 
 
 def arrivals(game: MarkovGame, moves: Sequence[sparse.sparray]) -> sparse.coo_array:
@@ -46,10 +49,10 @@ def arrivals(game: MarkovGame, moves: Sequence[sparse.sparray]) -> sparse.coo_ar
 def inflow(game: MarkovGame, stages: int) -> FloatArray:
     """Right-hand side of the flow rows: the initial distribution at stage 0, shape (T, S)."""
     result = np.zeros((stages, game.num_states))
-    result[0] = game.initial_distribution * objective_scale(game)
+    result[0] = game.initial_distribution * game.occupancy_mass
     return result
 
 
-def objective_scale(game: MarkovGame) -> float:
-    """1, or 1 - gamma: what total mass 1 has to be divided by to give a discounted value."""
-    return 1.0 if game.discount is None else 1.0 - game.discount
+def for_stages(items: Sequence[T], stages: int) -> list[T]:
+    """Spread what stays the same (one item), or ends by repeating its last, over all stages."""
+    return [items[min(h, len(items) - 1)] for h in range(stages)]
