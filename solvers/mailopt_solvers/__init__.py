@@ -1,5 +1,9 @@
 """Linear program in, checked solution out. Knows nothing of games and is usable alone."""
 
+from mailopt_solvers.backends.highs import Highs
+from mailopt_solvers.basis import Basis, BasisStatus
+from mailopt_solvers.bounds import dual_bound
+from mailopt_solvers.builder import ProgramBuilder
 from mailopt_solvers.dispatch import solve
 from mailopt_solvers.errors import (
     Infeasible,
@@ -12,19 +16,33 @@ from mailopt_solvers.errors import (
     TimeLimit,
     Unbounded,
     UnknownBlock,
+    WrongAnswer,
 )
-from mailopt_solvers.program import Block, LinearProgram, ProgramBuilder
-from mailopt_solvers.solution import Solution, Termination
+from mailopt_solvers.program import Block, LinearProgram
+from mailopt_solvers.registry import Selection, available_solvers, missing_solvers, select_solver, solver_named
+from mailopt_solvers.session import HighsSession
+from mailopt_solvers.solution import PointStatus, Solution, Termination
+from mailopt_solvers.solver import Answer, Capability, Request, Solver
 
 __all__ = [
+    "Answer",
+    "Basis",
+    "BasisStatus",
     "Block",
+    "Capability",
+    "Highs",
+    "HighsSession",
     "Infeasible",
     "InvalidOption",
     "InvalidProgram",
     "LinearProgram",
     "MailoptError",
+    "PointStatus",
     "ProgramBuilder",
+    "Request",
+    "Selection",
     "Solution",
+    "Solver",
     "SolverError",
     "SolverFailed",
     "SolverNotInstalled",
@@ -32,5 +50,11 @@ __all__ = [
     "TimeLimit",
     "Unbounded",
     "UnknownBlock",
+    "WrongAnswer",
+    "available_solvers",
+    "dual_bound",
+    "missing_solvers",
+    "select_solver",
     "solve",
+    "solver_named",
 ]

@@ -1,18 +1,29 @@
-"""The one door to every solver: choose, solve, check the answer against the original data."""
+"""The one door to every solver: choose, run, check the answer against the original data."""
 
 from __future__ import annotations
 
-import numpy as np
+import time
+from collections.abc import Callable, Iterable
 
-from mailopt_solvers.backends import highs
-from mailopt_solvers.errors import InvalidOption, SolverFailed, SolverNotInstalled
-from mailopt_solvers.program import FloatArray, LinearProgram
+from mailopt_solvers.basis import Basis
+from mailopt_solvers.errors import InvalidOption, SolverFailed
+from mailopt_solvers.program import LinearProgram
+from mailopt_solvers.registry import require_installed, select_solver, solver_named
 from mailopt_solvers.solution import Solution, Termination
+from mailopt_solvers.solver import Capability, Request, Solver
+from mailopt_solvers.supervision import answered
+from mailopt_solvers.verification import verified
 
-_ACCEPTED_RESIDUAL = 1e-6
+Attempt = tuple[str, Callable[[tuple[str, ...]], Solution]]
 
 
-def solve(program: LinearProgram, solver: str = "auto", *, time_limit: float | None = None) -> Solution:
+def solve(
+    program: LinearProgram,
+    solver: str | Solver = "auto",
+    *,
+    time_limit: float | None = None,
+    start: Basis | Solution | None = None,
+) -> Solution:
     """Solve a linear program and check the answer against the original data.
 
     Parameters
@@ -20,60 +31,100 @@ def solve(program: LinearProgram, solver: str = "auto", *, time_limit: float | N
     program
         The program.
     solver
-        ``"auto"`` or ``"highs"``.
+        ``"auto"`` (see :func:`select_solver`), a name of :func:`available_solvers`, or a solver object with options
+        such as ``Highs("ipm", ipm_optimality_tolerance=1e-10)``.
     time_limit
-        Seconds, or None for no limit. Running out of time is a termination of its own, never success.
+        Seconds of wall clock, or None for no limit. Running out of time is a termination of its own, never success.
+    start
+        Basis to start from, or a solution that has one; only for solvers that can.
 
     Returns
     -------
     Solution
-        With its :attr:`~Solution.termination`; call :meth:`Solution.require_optimal` to insist on an optimum.
+        With its :attr:`~Solution.termination`; call :meth:`Solution.require_optimal` to insist on an optimum. With
+        ``"auto"`` and ``"highs"`` an attempt that fails is followed by others; :attr:`~Solution.attempts` tells.
 
     Raises
     ------
     SolverNotInstalled
-        Unknown solver name.
+        Unknown solver name, or the solver cannot be used here.
     InvalidOption
-        A time limit that is NaN, negative or no number.
+        A time limit that is NaN, negative or no number; an option that the solver does not have; a start that it
+        cannot use.
+    InvalidProgram
+        A basis that does not fit the program.
+    WrongAnswer
+        The solver claims what the program's own data refute: see :mod:`mailopt_solvers.verification`.
     SolverFailed
-        The solver refused the program, or claims an optimum that the program's own data refute: a residual or
-        gap above 1e-6 relative to the size of the numbers involved.
+        The solver refused the program, broke down, or has no answer.
+    TimeLimit
+        The solver did not stop although its time was over.
     """
-    if solver not in ("auto", "highs"):
-        raise SolverNotInstalled(f"unknown solver {solver!r}; available: 'highs' (or 'auto')")
-    if time_limit is not None and not (isinstance(time_limit, int | float) and time_limit >= 0):
+    if solver == "auto":
+        chosen = select_solver(program).solver
+    elif isinstance(solver, str):
+        chosen = solver_named(solver)
+    elif isinstance(solver, Solver):
+        chosen = require_installed(solver)
+    else:
+        raise InvalidOption(f"solver is {solver!r}; give 'auto', a name or a solver object")
+    check_time_limit(time_limit)
+    basis = _basis(program, chosen, start)
+    deadline = None if time_limit is None else time.perf_counter() + time_limit
+
+    def attempt(tried: Solver, basis: Basis | None) -> Attempt:
+        def call(attempts: tuple[str, ...]) -> Solution:
+            answer = answered(tried, program, Request(remaining(deadline), basis))
+            return verified(
+                program, answer, tried, lambda p: answered(tried, p, Request(remaining(deadline))), attempts
+            )
+
+        return repr(tried), call
+
+    return first_success([attempt(chosen, basis), *(attempt(other, None) for other in chosen.fallbacks())])
+
+
+def first_success(attempts: Iterable[Attempt]) -> Solution:
+    """Return the first answer; failures before it are recorded in it. If all fail, so does the last one."""
+    failures: list[str] = []
+    last: Solution | SolverFailed | None = None
+    for name, call in attempts:
+        try:
+            last = call(tuple(failures))
+        except SolverFailed as failure:
+            last = failure
+            failures.append(f"{name}: {failure}")
+            continue
+        if last.termination is not Termination.FAILED:
+            return last
+        failures.append(f"{name}: {last.detail}")
+    assert last is not None
+    if isinstance(last, Solution):
+        return last
+    if len(failures) > 1:
+        raise type(last)(f"{len(failures)} attempts failed: " + "; then ".join(failures)) from last
+    raise last
+
+
+def check_time_limit(time_limit: float | None) -> None:
+    """Require seconds, or None."""
+    if time_limit is None:
+        return
+    if isinstance(time_limit, bool) or not isinstance(time_limit, int | float) or not time_limit >= 0:
         raise InvalidOption(f"time_limit is {time_limit!r}; give seconds, at least 0, or None for no limit")
-    solution = highs.solve(program, time_limit=time_limit)
-    if solution.program is not program:
-        raise SolverFailed(f"{solution.solver} answered {solution.program!r} instead of {program!r}")
-    if solution.termination is Termination.OPTIMAL:
-        _check(solution)
-    return solution
 
 
-def _check(solution: Solution) -> None:
-    program = solution.program
-    for what, array, size in (
-        ("a point", solution.x, program.num_variables),
-        ("row duals", solution.row_duals, program.num_rows),
-        ("reduced costs", solution.reduced_costs, program.num_variables),
-    ):
-        if array.shape != (size,) or not np.isfinite(array).all():
-            raise SolverFailed(
-                f"{solution.solver} returned {what} of shape {array.shape} or not finite, expected {size}"
-            )
-    prices = 1.0 + _size(solution.row_duals) + _size(program.costs)
-    for what, value, scale in (
-        ("primal residual", solution.primal_residual, 1.0 + _size(solution.x)),
-        ("dual residual", solution.dual_residual, prices),
-        ("duality gap", solution.gap, 1.0 + abs(solution.objective) + prices),
-    ):
-        if not value <= _ACCEPTED_RESIDUAL * scale:
-            raise SolverFailed(
-                f"{solution.solver} {solution.version} reports an optimum of {program!r} whose {what} is {value:.3g}, "
-                f"above {_ACCEPTED_RESIDUAL * scale:.3g}; rescale the program or tighten the solver"
-            )
+def remaining(deadline: float | None) -> float | None:
+    """Seconds until a moment of the performance counter, at least 0."""
+    return None if deadline is None else max(0.0, deadline - time.perf_counter())
 
 
-def _size(values: FloatArray) -> float:
-    return float(np.max(np.abs(values), initial=0.0))
+def _basis(program: LinearProgram, solver: Solver, start: Basis | Solution | None) -> Basis | None:
+    if start is None:
+        return None
+    basis = start.basis if isinstance(start, Solution) else start
+    if not isinstance(basis, Basis):
+        raise InvalidOption(f"start is {start!r}, which has no basis; give a Basis or a Solution that has one")
+    if Capability.START not in solver.capabilities:
+        raise InvalidOption(f"{solver.name} cannot start from a basis; leave start out or take 'highs'")
+    return basis.require_fit(program)

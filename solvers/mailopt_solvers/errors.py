@@ -33,16 +33,20 @@ class SolverFailed(SolverError):
     """The solver stopped without an answer, or its answer fails the check against the original data."""
 
 
+class WrongAnswer(SolverFailed):
+    """A solver's claim is refuted, or left without proof, by the program's own data, or it ignored an option."""
+
+
 class Infeasible(SolverError):
-    """The solver reports that no point satisfies the constraints."""
+    """No point satisfies the constraints, as a ray proves."""
 
 
 class Unbounded(SolverError):
-    """The solver reports that the objective improves without limit."""
+    """The objective improves without limit, as a feasible point and a ray prove."""
 
 
 class TimeLimit(SolverError):
-    """The solver ran out of time; whatever it had is not an answer."""
+    """The solver ran out of time, or did not stop when its time was over; whatever it had is not an answer."""
 
 
 class SolverNotInstalled(MailoptError, ImportError):

@@ -1,4 +1,4 @@
-"""Linear programs as data, and a builder that assembles them from named blocks.
+"""Linear programs as data.
 
 A program is
 
@@ -11,9 +11,11 @@ read back as ``solution["z"]`` with the shape that the block was declared with.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -21,13 +23,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from mailopt_solvers.errors import InvalidProgram
+from mailopt_solvers.errors import InvalidProgram, UnknownBlock
 
 FloatArray = npt.NDArray[np.float64]
 Sense = Literal["min", "max"]
-Bound = float | FloatArray
 
 _MAX_INDEX = np.iinfo(np.int32).max
+_TINY = 4096  # entries of a matrix that is kept as a full array too
+_SIDES = ("row_lower", "row_upper", "lower", "upper")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,41 @@ class Block:
     def slice(self) -> slice:
         """Where the members stand in the flat vector."""
         return slice(self.start, self.start + self.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Bounds of all rows and then of all variables, prepared for checking points and pricing them.
+
+    Attributes
+    ----------
+    lower, upper
+        The bounds, shape (m + n,).
+    finite_lower, finite_upper
+        The same with 0 where there is none.
+    no_lower, no_upper
+        1 where there is none, else 0.
+    """
+
+    lower: FloatArray
+    upper: FloatArray
+    finite_lower: FloatArray
+    finite_upper: FloatArray
+    no_lower: FloatArray
+    no_upper: FloatArray
+
+    @classmethod
+    def of(cls, lower: FloatArray, upper: FloatArray) -> Frame:
+        """Prepare bounds."""
+        no_lower, no_upper = np.isinf(lower), np.isinf(upper)
+        return cls(
+            lower,
+            upper,
+            np.where(no_lower, 0.0, lower),
+            np.where(no_upper, 0.0, upper),
+            no_lower.astype(np.float64),
+            no_upper.astype(np.float64),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,31 +164,121 @@ class LinearProgram:
         rows = dict(self.rows) or {"rows": Block("rows", 0, (m,))}
         _check_blocks(variables, n, "variable")
         _check_blocks(rows, m, "row")
-        _require_finite(costs, variables, "cost of variable")
-        bad = np.flatnonzero(~np.isfinite(matrix.data))
-        if bad.size:
-            column = int(np.searchsorted(matrix.indptr, bad[0], side="right")) - 1
-            row = int(matrix.indices[bad[0]])
-            raise InvalidProgram(
-                f"coefficient of variable {_member(variables, column)} in row {_member(rows, row)} is "
-                f"{matrix.data[bad[0]]}; it must be finite"
-            )
-        row_lower, row_upper = _bounds(self.row_lower, self.row_upper, m, rows, "row")
-        lower, upper = _bounds(self.lower, self.upper, n, variables, "variable")
+        row_lower = _vector(self.row_lower, "lower bounds of the rows")
+        row_upper = _vector(self.row_upper, "upper bounds of the rows")
+        lower = _vector(self.lower, "lower bounds of the variables")
+        upper = _vector(self.upper, "upper bounds of the variables")
         for array in (costs, row_lower, row_upper, lower, upper, matrix.data, matrix.indices, matrix.indptr):
             array.setflags(write=False)
-        for name, value in (
-            ("costs", costs),
-            ("matrix", matrix),
-            ("row_lower", row_lower),
-            ("row_upper", row_upper),
-            ("lower", lower),
-            ("upper", upper),
-            ("offset", float(self.offset)),
-            ("variables", MappingProxyType(variables)),
-            ("rows", MappingProxyType(rows)),
-        ):
-            object.__setattr__(self, name, value)
+        self.__dict__.update(
+            costs=costs,
+            matrix=matrix,
+            row_lower=row_lower,
+            row_upper=row_upper,
+            lower=lower,
+            upper=upper,
+            offset=float(self.offset),
+            variables=MappingProxyType(variables),
+            rows=MappingProxyType(rows),
+        )
+        self._check_costs()
+        self._check_coefficients()
+        self._check_bounds(row_lower, row_upper, m, self.rows, "row")
+        self._check_bounds(lower, upper, n, self.variables, "variable")
+
+    def _check_costs(self) -> None:
+        if not np.isfinite(self.costs).all():
+            k = np.flatnonzero(~np.isfinite(self.costs))[0]
+            raise InvalidProgram(f"cost of variable {member(self.variables, k)} is {self.costs[k]}; it must be finite")
+
+    def _check_coefficients(self) -> None:
+        matrix = self.matrix
+        if not np.isfinite(matrix.data).all():
+            k = np.flatnonzero(~np.isfinite(matrix.data))[0]
+            column = int(np.searchsorted(matrix.indptr, k, side="right")) - 1
+            raise InvalidProgram(
+                f"coefficient of variable {member(self.variables, column)} in row "
+                f"{member(self.rows, matrix.indices[k])} is {matrix.data[k]}; it must be finite"
+            )
+
+    @staticmethod
+    def _check_bounds(lower: FloatArray, upper: FloatArray, size: int, blocks: Mapping[str, Block], kind: str) -> None:
+        for array, side in ((lower, "lower"), (upper, "upper")):
+            if array.size != size:
+                raise InvalidProgram(f"{array.size} {side} bounds for {size} {kind}s")
+        if (lower <= upper).all() and (lower < np.inf).all() and (upper > -np.inf).all():
+            return
+        for array, side, forbidden in ((lower, "lower", np.inf), (upper, "upper", -np.inf)):
+            bad = np.flatnonzero(np.isnan(array) | (array == forbidden))
+            if bad.size:
+                raise InvalidProgram(f"{side} bound of {kind} {member(blocks, bad[0])} is {array[bad[0]]}")
+        k = np.flatnonzero(lower > upper)[0]
+        raise InvalidProgram(f"{kind} {member(blocks, k)} has lower bound {lower[k]} > upper bound {upper[k]}")
+
+    def changed(self, **parts: FloatArray) -> LinearProgram:
+        """Return the same program with other numbers; only these are copied and checked, so this is cheap.
+
+        Parameters
+        ----------
+        parts
+            Any of ``costs``, ``row_lower``, ``row_upper``, ``lower``, ``upper`` and ``coefficients``, each as a whole
+            flat array; ``coefficients`` are the stored entries of A, column by column.
+
+        Raises
+        ------
+        InvalidProgram
+            As when constructed.
+        """
+        unknown = parts.keys() - {"costs", "coefficients", *_SIDES}
+        if unknown:
+            raise InvalidProgram(f"{', '.join(sorted(unknown))}: a program has no such numbers to change")
+        new = object.__new__(LinearProgram)
+        state = new.__dict__
+        state.update(self.__dict__)
+        for name, values in parts.items():
+            array = _vector(values, name)
+            array.setflags(write=False)
+            if name == "coefficients":
+                _check_size(array, self.num_nonzeros, name)
+                state["matrix"] = copy.copy(self.matrix)  # shares the pattern
+                state["matrix"].data = array
+                for cache in ("_dense", "_by_rows"):
+                    state.pop(cache, None)
+                new._check_coefficients()
+                continue
+            state[name] = array
+            if name == "costs":
+                _check_size(array, self.num_variables, name)
+                new._check_costs()
+        if not parts.keys().isdisjoint(_SIDES):
+            state.pop("frame", None)
+            self._check_bounds(new.row_lower, new.row_upper, self.num_rows, self.rows, "row")
+            self._check_bounds(new.lower, new.upper, self.num_variables, self.variables, "variable")
+        return new
+
+    @cached_property
+    def _dense(self) -> FloatArray | None:
+        """A as a full array if it is tiny, where that is faster."""
+        return self.matrix.toarray() if self.num_rows * self.num_variables <= _TINY else None
+
+    @cached_property
+    def _by_rows(self) -> sparse.csr_array:
+        """A' by rows: the same arrays, read the other way."""
+        matrix = self.matrix
+        return sparse.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape[::-1], copy=False)
+
+    @cached_property
+    def frame(self) -> Frame:
+        """Bounds of rows and variables in one piece, rows first."""
+        return Frame.of(np.concatenate((self.row_lower, self.lower)), np.concatenate((self.row_upper, self.upper)))
+
+    def activities(self, x: FloatArray) -> FloatArray:
+        """Compute A x, shape (m,)."""
+        return np.asarray(self.matrix @ x if self._dense is None else self._dense @ x)
+
+    def priced(self, row_duals: FloatArray) -> FloatArray:
+        """Compute A'y, shape (n,)."""
+        return np.asarray(self._by_rows @ row_duals if self._dense is None else row_duals @ self._dense)
 
     @property
     def num_variables(self) -> int:
@@ -176,147 +304,15 @@ class LinearProgram:
         )
 
 
-class ProgramBuilder:
-    """Assemble a :class:`LinearProgram` from whole blocks of variables and rows.
-
-    Parameters
-    ----------
-    sense
-        ``"min"`` or ``"max"``.
-    offset
-        Constant added to the objective.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from scipy import sparse
-    >>> from mailopt_solvers import ProgramBuilder, solve
-    >>> builder = ProgramBuilder("max")
-    >>> x = builder.add_variables("x", (2, 2), costs=np.array([[1.0, 2.0], [3.0, 4.0]]))
-    >>> rows = builder.add_rows("total", (1,), {x: sparse.csr_array(np.ones((1, 4)))}, upper=1.0)
-    >>> solve(builder.build())["x"]
-    array([[0., 0.],
-           [0., 1.]])
-    """
-
-    def __init__(self, sense: Sense = "min", offset: float = 0.0) -> None:
-        self._sense: Sense = sense
-        self._offset = offset
-        self._variables: dict[str, Block] = {}
-        self._rows: dict[str, Block] = {}
-        self._columns: list[tuple[FloatArray, FloatArray, FloatArray]] = []  # costs, lower, upper
-        self._sides: list[tuple[FloatArray, FloatArray]] = []
-        self._terms: list[tuple[int, int, sparse.coo_array]] = []  # first row, first column, entries
-
-    def add_variables(
-        self,
-        name: str,
-        shape: tuple[int, ...],
-        *,
-        lower: Bound = 0.0,
-        upper: Bound = math.inf,
-        costs: Bound = 0.0,
-    ) -> Block:
-        """Add a block of variables; scalars are spread over the block."""
-        block = _next_block(self._variables, name, shape, "variable")
-        columns = (_spread(costs, block, "costs"), _spread(lower, block, "lower"), _spread(upper, block, "upper"))
-        self._variables[name] = block
-        self._columns.append(columns)
-        return block
-
-    def add_rows(
-        self,
-        name: str,
-        shape: tuple[int, ...],
-        terms: Mapping[Block, sparse.sparray],
-        *,
-        lower: Bound = -math.inf,
-        upper: Bound = math.inf,
-    ) -> Block:
-        """Add a block of rows ``lower <= sum over blocks of M x_block <= upper``.
-
-        Each matrix M has one row per member of the new block and one column per member of its variable block.
-        """
-        block = _next_block(self._rows, name, shape, "row")
-        for variables, matrix in terms.items():
-            if self._variables.get(variables.name) != variables:
-                raise InvalidProgram(f"row block {name!r}: variable block {variables.name!r} is not of this builder")
-            if matrix.shape != (block.size, variables.size):
-                raise InvalidProgram(
-                    f"row block {name!r}: the matrix on {variables.name!r} has shape {matrix.shape}, "
-                    f"expected {(block.size, variables.size)}"
-                )
-        sides = (_spread(lower, block, "lower"), _spread(upper, block, "upper"))
-        self._rows[name] = block
-        self._sides.append(sides)
-        self._terms += [(block.start, v.start, sparse.coo_array(matrix)) for v, matrix in terms.items()]
-        return block
-
-    def build(self) -> LinearProgram:
-        """Return the program; its columns and rows stand in the order in which blocks were added."""
-        n = sum(b.size for b in self._variables.values())
-        m = sum(b.size for b in self._rows.values())
-        entries = sparse.coo_array(
-            (
-                _concatenate([t.data for _, _, t in self._terms]),
-                (
-                    _concatenate([t.coords[0] + row for row, _, t in self._terms], np.int64),
-                    _concatenate([t.coords[1] + column for _, column, t in self._terms], np.int64),
-                ),
-            ),
-            shape=(m, n),
-        )
-        return LinearProgram(
-            costs=_concatenate([c for c, _, _ in self._columns]),
-            matrix=sparse.csc_array(entries),
-            row_lower=_concatenate([low for low, _ in self._sides]),
-            row_upper=_concatenate([up for _, up in self._sides]),
-            lower=_concatenate([low for _, low, _ in self._columns]),
-            upper=_concatenate([up for _, _, up in self._columns]),
-            sense=self._sense,
-            offset=self._offset,
-            variables=self._variables,
-            rows=self._rows,
-        )
-
-
-def _next_block(blocks: dict[str, Block], name: str, shape: tuple[int, ...], kind: str) -> Block:
-    if name in blocks:
-        raise InvalidProgram(f"{kind} block {name!r} exists already")
-    block = Block(name, sum(b.size for b in blocks.values()), shape)
-    _check_shape(block, kind)
-    return block
-
-
-def _check_shape(block: Block, kind: str) -> None:
-    if not isinstance(block.shape, tuple) or not all(
-        isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 0 for k in block.shape
-    ):
-        raise InvalidProgram(f"{kind} block {block.name!r} has shape {block.shape!r}; give a tuple of counts")
-
-
-def _spread(value: Bound, block: Block, what: str) -> FloatArray:
-    array = _doubles(value, f"{what} of block {block.name!r}")
-    try:
-        return np.broadcast_to(array, block.shape).ravel()
-    except ValueError:
-        raise InvalidProgram(
-            f"{what} of block {block.name!r} has shape {array.shape}, expected a number or shape {block.shape}"
-        ) from None
-
-
-def _concatenate(parts: list[npt.NDArray[Any]], dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
-    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.zeros(0, dtype=dtype)
-
-
 def _vector(values: FloatArray, what: str) -> FloatArray:
-    array = _doubles(values, what)
+    array = doubles(values, what)
     if array.ndim != 1:
         raise InvalidProgram(f"{what} has shape {array.shape}, expected one dimension")
-    return array.copy()
+    return array
 
 
-def _doubles(values: object, what: str) -> FloatArray:
+def doubles(values: object, what: str) -> FloatArray:
+    """Copy to an array of doubles."""
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -326,43 +322,27 @@ def _doubles(values: object, what: str) -> FloatArray:
     return array.astype(np.float64)
 
 
+def _check_size(array: FloatArray, size: int, what: str) -> None:
+    if array.size != size:
+        raise InvalidProgram(f"{array.size} {what}, expected {size}")
+
+
 def _matrix(given: Any) -> sparse.csc_array:
     if getattr(given, "ndim", None) != 2 or getattr(given, "dtype", np.dtype(object)).kind not in "iuf":
         raise InvalidProgram(f"matrix is {given!r:.80}; give a two-dimensional matrix of real numbers")
+    if isinstance(given, sparse.csc_array) and given.dtype == np.float64 and given.has_canonical_format:
+        matrix = copy.copy(given)
+        matrix.data, matrix.indices, matrix.indptr = given.data.copy(), given.indices.copy(), given.indptr.copy()
+        return matrix
     matrix = sparse.csc_array(given, dtype=np.float64, copy=True)
     matrix.sum_duplicates()
     return matrix
 
 
-def _bounds(
-    lower: FloatArray, upper: FloatArray, size: int, blocks: Mapping[str, Block], kind: str
-) -> tuple[FloatArray, FloatArray]:
-    sides = []
-    for value, side, forbidden in ((lower, "lower", np.inf), (upper, "upper", -np.inf)):
-        array = _vector(value, f"{side} bounds of the {kind}s")
-        if array.size != size:
-            raise InvalidProgram(f"{array.size} {side} bounds for {size} {kind}s")
-        bad = np.flatnonzero(np.isnan(array) | (array == forbidden))
-        if bad.size:
-            raise InvalidProgram(f"{side} bound of {kind} {_member(blocks, bad[0])} is {array[bad[0]]}")
-        sides.append(array)
-    crossed = np.flatnonzero(sides[0] > sides[1])
-    if crossed.size:
-        k = crossed[0]
-        raise InvalidProgram(f"{kind} {_member(blocks, k)} has lower bound {sides[0][k]} > upper bound {sides[1][k]}")
-    return sides[0], sides[1]
-
-
-def _require_finite(values: FloatArray, blocks: Mapping[str, Block], what: str) -> None:
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        raise InvalidProgram(f"{what} {_member(blocks, bad[0])} is {values[bad[0]]}; it must be finite")
-
-
 def _check_blocks(blocks: Mapping[str, Block], size: int, kind: str) -> None:
     expected = 0
     for name, block in blocks.items():
-        _check_shape(block, kind)
+        check_shape(block, kind)
         if block.name != name or block.start != expected:
             raise InvalidProgram(f"{kind} block {name!r} is {block}; blocks must follow each other without gaps")
         expected += block.size
@@ -370,7 +350,22 @@ def _check_blocks(blocks: Mapping[str, Block], size: int, kind: str) -> None:
         raise InvalidProgram(f"the {kind} blocks cover {expected} of {size} {kind}s")
 
 
-def _member(blocks: Mapping[str, Block], position: int | np.integer) -> str:
+def check_shape(block: Block, kind: str) -> None:
+    """Require a tuple of counts."""
+    if not isinstance(block.shape, tuple) or not all(
+        isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 0 for k in block.shape
+    ):
+        raise InvalidProgram(f"{kind} block {block.name!r} has shape {block.shape!r}; give a tuple of counts")
+
+
+def find_block(blocks: Mapping[str, Block], name: str, kind: str) -> Block:
+    """Look a block up by name; an unknown one is an error that lists those that exist."""
+    if name not in blocks:
+        raise UnknownBlock(f"there is no {kind} block {name!r}; there are {', '.join(map(repr, blocks))}")
+    return blocks[name]
+
+
+def member(blocks: Mapping[str, Block], position: int | np.integer) -> str:
     """Name a flat position, such as ``z[0, 3, 1]``."""
     for block in _nonempty(blocks.values()):
         if block.start <= position < block.start + block.size:

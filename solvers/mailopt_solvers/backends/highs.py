@@ -1,27 +1,38 @@
 """HiGHS through highspy, called directly.
 
 Facts that shape this file (HiGHS 1.15): NaN passes silently, so programs are validated before; a bad option value
-leaves the old one in force, so every status is checked; matrix entries under ``small_matrix_value`` (1e-9 unless
-told) are dropped without a word, so it is lowered to its minimum, and a claim other than "optimal" about a program that
-has smaller ones is refused; finite bounds from ``infinite_bound`` (1e20 unless told) on become none; tolerances of 1e-7
-leave incentive violations of that size, and 1e-9 costs nothing extra.
+leaves the old one in force, so every status is checked and every option read back; matrix entries under
+``small_matrix_value`` (1e-9 unless told) are dropped without a word, so it is lowered to its minimum; finite bounds
+from ``infinite_bound`` (1e20 unless told) on become none; tolerances of 1e-7 leave incentive violations of that size,
+and 1e-9 costs nothing extra; the time limit counts all runs of one object; the arrays of a program go over in one call.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
+from scipy import sparse
 
-from mailopt_solvers.errors import SolverFailed
-from mailopt_solvers.program import LinearProgram
-from mailopt_solvers.solution import Solution, Termination
+from mailopt_solvers.basis import Basis, StatusArray
+from mailopt_solvers.errors import InvalidOption, SolverFailed
+from mailopt_solvers.program import FloatArray, LinearProgram
+from mailopt_solvers.solution import Termination
+from mailopt_solvers.solver import Answer, Capability, Request, Solver
 
 if TYPE_CHECKING:
+    import threading
+
     import highspy
 
-_OPTIONS: dict[str, bool | int | float | str] = {
+OptionValue = bool | int | float | str
+
+_OPTIONS: dict[str, OptionValue] = {
     "output_flag": False,
     "primal_feasibility_tolerance": 1e-9,
     "dual_feasibility_tolerance": 1e-9,
@@ -30,102 +41,298 @@ _OPTIONS: dict[str, bool | int | float | str] = {
     "infinite_cost": float("inf"),
 }
 
-# Presolve may leave open whether a program is unbounded or infeasible, and dual simplex may give up on large duals.
-_ATTEMPTS: tuple[dict[str, bool | int | float | str], ...] = (
-    {},
-    {"presolve": "off"},
-    {"presolve": "off", "simplex_strategy": 4},  # primal simplex
-)
+_ARGUMENTS = {"solver": "the method: Highs('ipm')", "time_limit": "solve(..., time_limit=..)"}
 
 _TERMINATIONS = {
     "kOptimal": Termination.OPTIMAL,
     "kInfeasible": Termination.INFEASIBLE,
     "kUnbounded": Termination.UNBOUNDED,
+    "kUnboundedOrInfeasible": Termination.UNBOUNDED,  # which of the two, the check finds out
     "kTimeLimit": Termination.TIME_LIMIT,
 }
 
 
-def solve(program: LinearProgram, *, time_limit: float | None = None) -> Solution:
-    """Solve a program from scratch with HiGHS' own choice of method.
+class Highs(Solver):
+    """HiGHS.
 
-    Where that ends without an answer, ask again without presolve, then for primal simplex; the options of the answer
-    say which it was.
+    Parameters
+    ----------
+    method
+        ``"choose"`` (HiGHS decides, simplex as a rule; failures are followed by other methods), ``"simplex"``,
+        ``"ipm"`` (interior point with crossover), ``"pdlp"`` (first order, low accuracy), ``"hipo"`` (interior point,
+        needs ``highspy[extras]``).
+    options
+        HiGHS' own options. Feasibility tolerances are 1e-9 unless given.
+
+    Examples
+    --------
+    >>> from mailopt_solvers import Highs
+    >>> Highs("ipm", ipm_optimality_tolerance=1e-10)
+    Highs('ipm', ipm_optimality_tolerance=1e-10)
     """
-    import highspy  # noqa: PLC0415 - a tenth of a second that importing the package need not cost
 
-    started = time.perf_counter()
-    options = dict(_OPTIONS)
-    if time_limit is not None:
-        options["time_limit"] = float(time_limit)
-    highs = highspy.Highs()  # type: ignore[no-untyped-call]
-    for name, value in options.items():
-        _checked(highs.setOptionValue(name, value), f"option {name} = {value!r}")
-    _checked(highs.passModel(_model(program)), "the program")
-    for attempt in _ATTEMPTS:
-        for name, value in attempt.items():
-            _checked(highs.setOptionValue(name, value), f"option {name} = {value!r}")
-        options.update(attempt)
+    backend: ClassVar[str] = "highs"
+    methods: ClassVar[tuple[str, ...]] = ("choose", "simplex", "ipm", "pdlp", "hipo")
+
+    def __init__(self, method: str | None = None, /, **options: OptionValue) -> None:
+        super().__init__(method, **options)
+        for name in options.keys() & _ARGUMENTS.keys():
+            raise InvalidOption(f"option {name!r} of HiGHS has another place here: {_ARGUMENTS[name]}")
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """All but those of a first-order method, which knows no bases and runs on when asked to stop."""
+        if self.method == "pdlp":
+            return frozenset({Capability.TIME_LIMIT})
+        every = frozenset(Capability)
+        return every if self.method in ("choose", "simplex") else every - {Capability.START}
+
+    @property
+    def tolerance(self) -> float:
+        """1e-7; 1e-4 for the first-order method."""
+        return 1e-4 if self.method == "pdlp" else 1e-7
+
+    def missing(self) -> str | None:
+        """Whether highspy is there and, for ``"hipo"``, whether a real solve uses it."""
+        if importlib.util.find_spec("highspy") is None:
+            return "pip install highspy"
+        return _missing_hipo() if self.method == "hipo" else None
+
+    def run(self, program: LinearProgram, request: Request) -> Answer:
+        """Solve from scratch, or from a basis, with an object of its own."""
+        started = time.perf_counter()
+        model = HighsModel(self)
+        model.load(program)
+        if request.start is not None:
+            model.set_basis(request.start)
+        return model.run(program, request, build_time=time.perf_counter() - started)
+
+    def fallbacks(self) -> tuple[Solver, ...]:
+        """Without presolve, by primal simplex, by interior point; none if the method was asked for by name."""
+        if self.method != "choose":
+            return ()
+        plain: dict[str, OptionValue] = {**self._given(), "presolve": "off"}
+        tries = (Highs(**plain), Highs("simplex", **plain, simplex_strategy=4), Highs("ipm", **self._given()))
+        return tuple(t for t in tries if t != self)
+
+    def _given(self) -> dict[str, OptionValue]:
+        return {k: v for k, v in self.options.items() if isinstance(v, bool | int | float | str)}
+
+
+class HighsModel:
+    """A HiGHS object, kept, with a program in it: hand over, change, run.
+
+    Raises
+    ------
+    InvalidOption
+        An option that HiGHS does not have, or a value that it does not take.
+    SolverFailed
+        HiGHS refused something else.
+    """
+
+    def __init__(self, solver: Highs) -> None:
+        import highspy  # noqa: PLC0415 - a tenth of a second that importing the package need not cost
+
+        self._highspy = highspy
+        self.highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # its stubs lack half of its methods
+        self.version = self.highs.version()
+        self._stop: threading.Event | None = None
+        self.options: dict[str, object] = {}
+        settings = dict(_OPTIONS) | ({} if solver.method == "choose" else {"solver": solver.method})
+        for name, value in (settings | dict(solver.options)).items():
+            self._set(name, value)
+
+    def _set(self, name: str, value: object) -> None:
+        try:
+            refused = self.highs.setOptionValue(name, value).name == "kError"
+        except TypeError:
+            refused = True
+        found = None if refused else self.highs.getOptionValue(name)[1]
+        if refused or found != value:
+            known = self.highs.getOptionType(name)[0].name != "kError"
+            fix = f"the value in force is {self.highs.getOptionValue(name)[1]!r}" if known else "it has no such option"
+            raise InvalidOption(f"HiGHS {self.version} does not take option {name} = {value!r}; {fix}")
+        self.options[name] = value
+
+    def load(self, program: LinearProgram) -> None:
+        """Hand a whole program over; a basis from before is lost."""
+        matrix = program.matrix
+        n, m = program.num_variables, program.num_rows
+        self._check(
+            self.highs.passModel(
+                n,
+                m,
+                matrix.nnz,
+                1,  # by columns
+                1 if program.sense == "min" else -1,
+                program.offset,
+                program.costs,
+                program.lower,
+                program.upper,
+                program.row_lower,
+                program.row_upper,
+                matrix.indptr,
+                matrix.indices,
+                matrix.data,
+                np.zeros(n, dtype=np.int32),
+            ),
+            "the program",
+        )
+
+    def change(self, program: LinearProgram, parts: Collection[str]) -> None:
+        """Bring costs and bounds up to those of a program of the same matrix."""
+        columns, rows = np.arange(program.num_variables, dtype=np.int32), np.arange(program.num_rows, dtype=np.int32)
+        if "costs" in parts:
+            self._check(self.highs.changeColsCost(columns.size, columns, program.costs), "the costs")
+        if "lower" in parts or "upper" in parts:
+            self._check(self.highs.changeColsBounds(columns.size, columns, program.lower, program.upper), "the bounds")
+        if "row_lower" in parts or "row_upper" in parts:
+            self._check(
+                self.highs.changeRowsBounds(rows.size, rows, program.row_lower, program.row_upper), "the row bounds"
+            )
+
+    def add_columns(self, costs: FloatArray, lower: FloatArray, upper: FloatArray, matrix: sparse.csc_array) -> None:
+        """Append variables with their coefficients in all rows."""
+        self._check(
+            self.highs.addCols(
+                costs.size, costs, lower, upper, matrix.nnz, *_int32(matrix.indptr[:-1], matrix.indices), matrix.data
+            ),
+            "new variables",
+        )
+
+    def add_rows(self, lower: FloatArray, upper: FloatArray, matrix: sparse.csr_array) -> None:
+        """Append rows with the coefficients of all variables."""
+        self._check(
+            self.highs.addRows(
+                lower.size, lower, upper, matrix.nnz, *_int32(matrix.indptr[:-1], matrix.indices), matrix.data
+            ),
+            "new rows",
+        )
+
+    def set_basis(self, basis: Basis) -> None:
+        """Start the next run from a basis."""
+        if isinstance(basis, _HighsBasis):
+            raw = basis.raw
+        else:
+            raw = self._highspy.HighsBasis()
+            names = list(map(self._highspy.HighsBasisStatus, range(4)))
+            raw.col_status = [names[k] for k in basis.variables]
+            raw.row_status = [names[k] for k in basis.rows]
+            raw.valid, raw.alien = True, False
+        self._check(self.highs.setBasis(raw), "the basis")
+
+    def run(self, program: LinearProgram, request: Request, *, build_time: float = 0.0) -> Answer:
+        """Solve what is loaded, which must be the given program, from the basis that is there."""
+        highs = self.highs
+        started = time.perf_counter()
+        self._watch(request)
+        limit = float("inf") if request.time_limit is None else highs.getRunTime() + request.time_limit
+        self._set("time_limit", limit)
         outcome = highs.run()
         status = highs.getModelStatus()
-        if outcome.name != "kError" and status.name not in ("kUnboundedOrInfeasible", "kUnknown"):
-            break
-        _checked(highs.clearSolver(), "to start afresh")
-    else:
-        raise SolverFailed(f"HiGHS has no answer ({highs.modelStatusToString(status)}) to {program!r} by any method")
-    termination = _TERMINATIONS.get(status.name, Termination.FAILED)
-    if status.name == "kModelEmpty":  # without variables the rows read row_lower <= 0 <= row_upper
-        satisfied = ((program.row_lower <= 0) & (program.row_upper >= 0)).all()
-        termination = Termination.OPTIMAL if satisfied else Termination.INFEASIBLE
-    elif termination is not Termination.OPTIMAL and _dropped(program):
-        raise SolverFailed(
-            f"HiGHS reports {status.name} after dropping coefficients of at most {_OPTIONS['small_matrix_value']:g} "
-            f"from {program!r}; rescale the rows or columns"
+        detail = highs.modelStatusToString(status)
+        if outcome.name == "kError":
+            raise SolverFailed(f"HiGHS has no answer ({detail}) to {program!r}")
+        termination = _TERMINATIONS.get(status.name, Termination.FAILED)
+        if status.name == "kModelEmpty":  # without variables the rows read row_lower <= 0 <= row_upper
+            satisfied = ((program.row_lower <= 0) & (program.row_upper >= 0)).all()
+            termination = Termination.OPTIMAL if satisfied else Termination.INFEASIBLE
+        answer = highs.getSolution()
+        return Answer(
+            termination=termination,
+            version=self.version,
+            detail=detail,
+            options=self.options | {"time_limit": request.time_limit},
+            x=np.array(answer.col_value) if answer.value_valid or program.num_variables == 0 else None,
+            row_duals=np.array(answer.row_dual)
+            if answer.dual_valid
+            else (np.zeros(program.num_rows) if program.num_variables == 0 else None),
+            primal_ray=self._ray(highs.getPrimalRay) if termination is Termination.UNBOUNDED else None,
+            dual_ray=self._ray(highs.getDualRay) if termination is Termination.INFEASIBLE else None,
+            basis=self.basis(),
+            iterations=sum(max(int(highs.getInfoValue(name)[1]), 0) for name in _COUNTS),
+            build_time=build_time,
+            solve_time=time.perf_counter() - started,
         )
-    info = highs.getInfo()
-    optimal = termination is Termination.OPTIMAL
-    answer = highs.getSolution()
-    row_duals = np.array(answer.row_dual if optimal else [], dtype=np.float64)
-    return Solution(
-        program=program,
-        termination=termination,
-        x=np.array(answer.col_value if optimal else [], dtype=np.float64),
-        row_duals=row_duals,
-        reduced_costs=program.costs - program.matrix.T @ row_duals if optimal else np.zeros(0),
-        iterations=max(info.simplex_iteration_count, 0)
-        + max(info.ipm_iteration_count, 0)
-        + max(info.crossover_iteration_count, 0),
-        solve_time=time.perf_counter() - started,
-        solver="highs",
-        version=highs.version(),
-        options=options,
-        detail=highs.modelStatusToString(status),
-    )
+
+    def _watch(self, request: Request) -> None:
+        """Let the caller stop the run; only needed in a thread of its own."""
+        import threading  # noqa: PLC0415
+
+        if self._stop is None:
+            if threading.current_thread() is threading.main_thread():
+                return
+            for event in (self.highs.cbSimplexInterrupt, self.highs.cbIpmInterrupt):
+                event.subscribe(self._interrupt_if_asked)
+        self._stop = request.stop
+
+    def _interrupt_if_asked(self, event: object) -> None:
+        if self._stop is not None and self._stop.is_set():
+            event.interrupt()  # type: ignore[attr-defined]
+
+    def basis(self) -> Basis | None:
+        """Basis of the last run, if it has one."""
+        raw = self.highs.getBasis()
+        return _HighsBasis(raw) if raw.valid else None
+
+    @staticmethod
+    def _ray(get: Callable[[], tuple[object, bool, FloatArray]]) -> FloatArray | None:
+        _, exists, values = get()
+        return np.array(values, dtype=np.float64) if exists else None
+
+    def _check(self, status: highspy.HighsStatus, what: str) -> None:
+        if status.name == "kError":
+            raise SolverFailed(f"HiGHS {self.version} refused {what}")
 
 
-def _model(program: LinearProgram) -> highspy.HighsLp:
+_COUNTS = ("simplex_iteration_count", "ipm_iteration_count", "crossover_iteration_count", "pdlp_iteration_count")
+
+
+class _HighsBasis(Basis):
+    """HiGHS' own basis object, turned into arrays only when somebody looks."""
+
+    def __init__(self, raw: highspy.HighsBasis) -> None:
+        object.__setattr__(self, "raw", raw)
+
+    raw: highspy.HighsBasis
+
+    @cached_property
+    def variables(self) -> StatusArray:
+        """Statuses of the variables."""
+        return _statuses(self.raw.col_status)
+
+    @cached_property
+    def rows(self) -> StatusArray:
+        """Statuses of the rows."""
+        return _statuses(self.raw.row_status)
+
+
+def _statuses(values: list[highspy.HighsBasisStatus]) -> StatusArray:
+    """Convert; "nonbasic" without saying where counts as free."""
+    array = np.minimum(np.fromiter(map(int, values), dtype=np.int8, count=len(values)), 3)
+    array.setflags(write=False)
+    return array
+
+
+def _int32(*arrays: npt.NDArray[np.integer]) -> list[npt.NDArray[np.int32]]:
+    return [array.astype(np.int32, copy=False) for array in arrays]
+
+
+@cache
+def _missing_hipo() -> str | None:
+    """Ask for HiPO on a small program; HiGHS without it refuses, or runs something else."""
     import highspy  # noqa: PLC0415
 
-    lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = program.num_variables, program.num_rows
-    lp.sense_ = highspy.ObjSense.kMinimize if program.sense == "min" else highspy.ObjSense.kMaximize
-    lp.offset_ = program.offset
-    lp.col_cost_ = program.costs
-    lp.col_lower_, lp.col_upper_ = program.lower, program.upper
-    lp.row_lower_, lp.row_upper_ = program.row_lower, program.row_upper
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = program.num_variables, program.num_rows
-    lp.a_matrix_.start_ = program.matrix.indptr.astype(np.int32, copy=False)
-    lp.a_matrix_.index_ = program.matrix.indices.astype(np.int32, copy=False)
-    lp.a_matrix_.value_ = program.matrix.data
-    return lp
-
-
-def _dropped(program: LinearProgram) -> bool:
-    """Whether there are coefficients that HiGHS leaves out."""
-    sizes = np.abs(program.matrix.data)
-    return bool(((sizes > 0) & (sizes <= _OPTIONS["small_matrix_value"])).any())
-
-
-def _checked(status: highspy.HighsStatus, what: str) -> None:
-    if status.name == "kError":
-        raise SolverFailed(f"HiGHS refused {what}")
+    fix = "this HiGHS has no HiPO; pip install 'highspy[extras]'"
+    highs = highspy.Highs()  # type: ignore[no-untyped-call]
+    highs.setOptionValue("output_flag", False)
+    if highs.setOptionValue("solver", "hipo").name == "kError":
+        return fix
+    highs.setOptionValue("presolve", "off")
+    one, index = np.ones(1), np.zeros(1, dtype=np.int32)
+    highs.passModel(
+        1, 1, 1, 1, 1, 0.0, one, 0 * one, 3 * one, one, 2 * one, np.array([0, 1], np.int32), index, one, index
+    )
+    highs.run()
+    used = highs.getModelStatus().name == "kOptimal" and highs.getInfoValue("ipm_iteration_count")[1] > 0
+    return None if used else fix

@@ -1,0 +1,101 @@
+"""Which solvers there are, by name, and which one a program gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailopt_solvers.backends.highs import Highs
+from mailopt_solvers.errors import SolverNotInstalled
+from mailopt_solvers.program import LinearProgram
+from mailopt_solvers.solver import Solver
+
+BACKENDS: tuple[type[Solver], ...] = (Highs,)
+
+
+def solver_named(name: str) -> Solver:
+    """Return the solver that a name such as ``"highs"`` or ``"highs-ipm"`` stands for, with its default options.
+
+    Raises
+    ------
+    SolverNotInstalled
+        There is no such name, or it cannot be used here; the message says why and lists those that can.
+    """
+    for solver in _all():
+        if solver.name == name:
+            return require_installed(solver)
+    raise SolverNotInstalled(
+        f"unknown solver {name!r}; available: {', '.join(map(repr, available_solvers()))} or 'auto'"
+    )
+
+
+def require_installed(solver: Solver) -> Solver:
+    """Return the solver if it can be used here.
+
+    Raises
+    ------
+    SolverNotInstalled
+        It cannot; the message says why.
+    """
+    reason = solver.missing()
+    if reason is not None:
+        raise SolverNotInstalled(
+            f"solver {solver.name!r} cannot be used here: {reason}; "
+            f"available: {', '.join(map(repr, available_solvers()))}"
+        )
+    return solver
+
+
+def available_solvers() -> tuple[str, ...]:
+    """Names of the solvers that can be used here, the default first.
+
+    >>> from mailopt_solvers import available_solvers
+    >>> available_solvers()[0]
+    'highs'
+    """
+    return tuple(solver.name for solver in _all() if solver.missing() is None)
+
+
+def missing_solvers() -> dict[str, str]:
+    """Names of the solvers that are known but cannot be used here, each with the reason."""
+    reasons = {solver.name: solver.missing() for solver in _all()}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What ``solver="auto"`` means for one program, and why.
+
+    Attributes
+    ----------
+    solver
+        The solver object, with its options.
+    reason
+        Why this one, in a sentence.
+    """
+
+    solver: Solver
+    reason: str
+
+
+def select_solver(program: LinearProgram) -> Selection:
+    """Say which solver ``"auto"`` takes for a program, and why.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> from mailopt_solvers import LinearProgram, select_solver
+    >>> lp = LinearProgram(np.ones(2), sparse.csc_array(np.eye(2)), np.ones(2), np.ones(2), np.zeros(2), np.ones(2))
+    >>> select_solver(lp).solver
+    Highs('choose', presolve='off')
+    """
+    if program.num_nonzeros <= SMALL:
+        return Selection(Highs(presolve="off"), f"at most {SMALL} nonzeros: simplex costs less than presolving")
+    return Selection(Highs(), "HiGHS chooses between its methods")
+
+
+SMALL = 1000
+
+
+def _all() -> list[Solver]:
+    return [backend(method) for backend in BACKENDS for method in backend.methods]

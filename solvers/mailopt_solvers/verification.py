@@ -1,0 +1,246 @@
+"""From what a solver claims to what is known: every claim is checked against the program's own data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mailopt_solvers.errors import WrongAnswer
+from mailopt_solvers.program import FloatArray, LinearProgram
+from mailopt_solvers.rays import direction_program, violation_program, why_no_direction, why_no_farkas_ray
+from mailopt_solvers.residuals import relative, residuals
+from mailopt_solvers.solution import PointStatus, Solution, Termination
+from mailopt_solvers.solver import Answer, Solver
+
+_NOTHING: FloatArray = np.zeros(0)
+_NOTHING.setflags(write=False)
+
+Again = Callable[[LinearProgram], Answer]
+
+
+def verified(
+    program: LinearProgram, answer: Answer, solver: Solver, again: Again, attempts: tuple[str, ...] = ()
+) -> Solution:
+    """Turn a solver's answer into a solution whose termination is proved by the original data.
+
+    Parameters
+    ----------
+    program
+        What the solver was asked.
+    answer
+        What it claims.
+    solver
+        Who claims it; its tolerance decides what is small.
+    again
+        Runs the same solver on a second program, to prove "infeasible" and "unbounded" when it gave no proof itself.
+    attempts
+        What was tried before.
+
+    Raises
+    ------
+    WrongAnswer
+        The claim does not hold, cannot be proved, or an option of the solver is not among those in force.
+    """
+    ignored = [
+        name
+        for name, value in solver.options.items()
+        if answer.options.get(name, _NOTHING) is not value and answer.options.get(name) != value
+    ]
+    if ignored:
+        raise WrongAnswer(
+            f"{solver.name} {answer.version} ignored {', '.join(f'{n} = {solver.options[n]!r}' for n in ignored)}; "
+            f"in force are {dict(answer.options)}"
+        )
+    if answer.termination is Termination.INFEASIBLE:
+        return _infeasible(program, answer, solver, again, attempts)
+    if answer.termination is Termination.UNBOUNDED:
+        return _unbounded(program, answer, solver, again, attempts)
+    claimed = answer.termination is Termination.OPTIMAL
+    x = _vector(answer.x, program.num_variables)
+    duals = _vector(answer.row_duals, program.num_rows)
+    if claimed:
+        for what, given, found, size in (
+            ("a point", answer.x, x, program.num_variables),
+            ("row duals", answer.row_duals, duals, program.num_rows),
+        ):
+            if found is None:
+                shape = getattr(given, "shape", None)
+                raise WrongAnswer(
+                    f"{solver.name} {answer.version} reports an optimum with {what} of shape {shape} or not finite; "
+                    f"expected {size} numbers"
+                )
+    if x is not None and duals is not None:
+        reduced_costs = program.costs - program.priced(duals)
+        wrong = _what_is_wrong(program, x, duals, reduced_costs, solver.tolerance)
+        if wrong is None and answer.termination in (Termination.OPTIMAL, Termination.FAILED):
+            feasible = PointStatus.FEASIBLE
+            return _solution(
+                program, answer, solver, attempts, Termination.OPTIMAL, feasible, feasible, x, duals, reduced_costs
+            )
+        if claimed:
+            raise WrongAnswer(
+                f"{solver.name} {answer.version} reports an optimum of {program!r} whose {wrong}; "
+                f"rescale the program, tighten the solver or take another"
+            )
+    return _partial(program, answer, solver, attempts, x, duals)
+
+
+def _what_is_wrong(
+    program: LinearProgram, x: FloatArray, duals: FloatArray, reduced_costs: FloatArray, tolerance: float
+) -> str | None:
+    """Name the first residual that is too large, or None. Nearly all pass the cheap test that comes first."""
+    found = residuals(program, x, duals, reduced_costs)
+    prices = max(float(program.costs.max(initial=0.0)), -float(program.costs.min(initial=0.0)))
+    if (
+        found.primal <= tolerance * min(1.0, float(np.abs(x).max(initial=0.0)))
+        and found.dual <= tolerance * min(1.0, prices)
+        and found.gap <= tolerance * abs(found.objective)
+    ):
+        return None
+    for what, value in relative(program, x, duals, reduced_costs).items():
+        if not value <= tolerance:
+            return f"{what} is {value:.3g} of the terms involved, above {tolerance:g}"
+    return None
+
+
+def _infeasible(
+    program: LinearProgram, answer: Answer, solver: Solver, again: Again, attempts: tuple[str, ...]
+) -> Solution:
+    ray = _signed_farkas_ray(program, answer.dual_ray)
+    if ray is None:
+        ray, violation = _least_violation(program, again)[1:]
+        reason = why_no_farkas_ray(program, ray)
+        if reason is not None:
+            raise WrongAnswer(
+                f"{solver.name} {answer.version} reports that {program!r} is infeasible, but {reason}; the least total "
+                f"violation of its rows that the solver finds is {violation:.3g}"
+            )
+    return _solution(
+        program, answer, solver, attempts, Termination.INFEASIBLE, PointStatus.NONE, PointStatus.RAY, dual_ray=ray
+    )
+
+
+def _unbounded(
+    program: LinearProgram, answer: Answer, solver: Solver, again: Again, attempts: tuple[str, ...]
+) -> Solution:
+    """Find a feasible point and a direction; without a feasible point the program is infeasible instead."""
+    x = _vector(answer.x, program.num_variables)
+    if x is None or not _is_feasible(program, x, solver.tolerance):
+        x, farkas, violation = _least_violation(program, again)
+        if why_no_farkas_ray(program, farkas) is None:
+            return _solution(
+                program, answer, solver, attempts, Termination.INFEASIBLE, PointStatus.NONE, PointStatus.RAY,
+                dual_ray=farkas,
+            )  # fmt: skip
+        if x is None or not _is_feasible(program, x, solver.tolerance):
+            raise WrongAnswer(
+                f"{solver.name} {answer.version} reports that {program!r} is unbounded, but has no feasible point of "
+                f"it: the least total violation of its rows that it finds is {violation:.3g}"
+            )
+    direction = answer.primal_ray
+    reason = why_no_direction(program, direction)
+    if reason is not None:
+        found = again(direction_program(program))
+        direction = _vector(found.x, program.num_variables)
+        reason = why_no_direction(program, direction)
+    if reason is not None or direction is None:
+        raise WrongAnswer(f"{solver.name} {answer.version} reports that {program!r} is unbounded, but {reason}")
+    return _solution(
+        program, answer, solver, attempts, Termination.UNBOUNDED, PointStatus.RAY, PointStatus.NONE, x,
+        primal_ray=direction / np.abs(direction).max(),
+    )  # fmt: skip
+
+
+def _signed_farkas_ray(program: LinearProgram, ray: FloatArray | None) -> FloatArray | None:
+    """Find the ray, in either sign, if it proves infeasibility; solvers differ in the sign."""
+    if ray is None or ray.shape != (program.num_rows,) or not np.isfinite(ray).all() or not ray.any():
+        return None
+    scaled = ray / np.abs(ray).max()
+    return next((y for y in (scaled, -scaled) if why_no_farkas_ray(program, y) is None), None)
+
+
+def _least_violation(program: LinearProgram, again: Again) -> tuple[FloatArray | None, FloatArray | None, float]:
+    """Point of least total violation, its row duals and the violation, as far as the solver has them."""
+    found = again(violation_program(program))
+    x = _vector(found.x, program.num_variables + 2 * program.num_rows)
+    if x is None:
+        return None, None, np.nan
+    point, slack = x[: program.num_variables], x[program.num_variables :]
+    return point, _vector(found.row_duals, program.num_rows), float(slack.sum())
+
+
+def _is_feasible(program: LinearProgram, x: FloatArray, tolerance: float) -> bool:
+    duals = np.zeros(program.num_rows)
+    return relative(program, x, duals, program.costs)["primal residual"] <= tolerance
+
+
+def _partial(
+    program: LinearProgram,
+    answer: Answer,
+    solver: Solver,
+    attempts: tuple[str, ...],
+    x: FloatArray | None,
+    duals: FloatArray | None,
+) -> Solution:
+    """Wrap up a solve without an answer: what the solver had when it stopped, and what that is."""
+    primal_status = dual_status = PointStatus.NONE
+    reduced_costs = _NOTHING
+    if x is not None:
+        feasible = _is_feasible(program, x, solver.tolerance)
+        primal_status = PointStatus.FEASIBLE if feasible else PointStatus.INFEASIBLE
+    if duals is not None:
+        reduced_costs = program.costs - program.priced(duals)
+        wrong = relative(program, np.zeros(program.num_variables), duals, reduced_costs)["dual residual"]
+        dual_status = PointStatus.FEASIBLE if wrong <= solver.tolerance else PointStatus.INFEASIBLE
+    return _solution(
+        program, answer, solver, attempts, answer.termination, primal_status, dual_status, x, duals, reduced_costs
+    )
+
+
+def _solution(
+    program: LinearProgram,
+    answer: Answer,
+    solver: Solver,
+    attempts: tuple[str, ...],
+    termination: Termination,
+    primal_status: PointStatus,
+    dual_status: PointStatus,
+    x: FloatArray | None = None,
+    row_duals: FloatArray | None = None,
+    reduced_costs: FloatArray = _NOTHING,
+    primal_ray: FloatArray | None = None,
+    dual_ray: FloatArray | None = None,
+) -> Solution:
+    point = _NOTHING if x is None else x
+    prices = _NOTHING if row_duals is None else row_duals
+    for array in (point, prices, reduced_costs, primal_ray, dual_ray):
+        if array is not None:
+            array.setflags(write=False)
+    return Solution(
+        program=program,
+        termination=termination,
+        primal_status=primal_status,
+        dual_status=dual_status,
+        x=point,
+        row_duals=prices,
+        reduced_costs=reduced_costs,
+        primal_ray=primal_ray,
+        dual_ray=dual_ray,
+        basis=answer.basis,
+        iterations=answer.iterations,
+        build_time=answer.build_time,
+        solve_time=answer.solve_time,
+        solver=solver.name,
+        version=answer.version,
+        options=answer.options,
+        detail=answer.detail,
+        attempts=attempts,
+    )
+
+
+def _vector(values: FloatArray | None, size: int) -> FloatArray | None:
+    """Return the values if they are the right number of finite doubles, else None."""
+    if not isinstance(values, np.ndarray) or values.dtype != np.float64 or values.shape != (size,):
+        return None
+    return values if np.isfinite(values).all() else None
