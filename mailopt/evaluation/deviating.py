@@ -26,7 +26,7 @@ from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.programs import deviation as deviation_program
-from mailopt_solvers import Solution, solve
+from mailopt_solvers import HighsSession, Solution
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -270,7 +270,7 @@ def by_program(
     game: MarkovGame, policy: CorrelatedPolicy, agent: int, deviations: DeviationClass, obedience: Values
 ) -> BestDeviation:
     """Solve the deviation occupancy program and read the deviation off its occupancy."""
-    solution = solve(deviation_program(game, policy, agent, deviations)).require_optimal()
+    solution = HighsSession(deviation_program(game, policy, agent, deviations)).solve().require_optimal()
     n, cells = game.actions[agent], deviations.cells(game.actions[agent])
     z = solution["z"][:, :, cells, :]
     states = solution["D"]

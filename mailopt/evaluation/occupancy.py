@@ -12,7 +12,7 @@ from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.programs import flow
-from mailopt_solvers import solve
+from mailopt_solvers import HighsSession
 
 
 def occupancy(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "auto") -> FloatArray:
@@ -50,7 +50,7 @@ def occupancy(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "a
     """
     check_policy(game, policy)
     if resolve(method) == "lp":
-        solution = solve(flow(game, policy=policy)).require_optimal()
+        solution = HighsSession(flow(game, policy=policy)).solve().require_optimal()
         mu = solution["mu"]
     else:
         states = state_distributions(game, policy.at, game.num_stages(policy.num_steps))

@@ -69,7 +69,7 @@ def dual_bound(
     y = np.asarray(row_duals, dtype=np.float64)
     low = program.lower if lower is None else np.maximum(program.lower, lower)
     high = program.upper if upper is None else np.minimum(program.upper, upper)
-    for what, array, size in (("row_duals", y, program.num_rows), ("bounds", low + high, program.num_variables)):
+    for what, array, size in (("row_duals", y, program.num_rows), ("bounds", low, program.num_variables)):
         if array.shape != (size,) or (what == "row_duals" and not np.isfinite(array).all()):
             raise InvalidProgram(f"{what} of shape {array.shape} or not finite; expected {size} numbers")
     if program.sense == "min":

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,17 @@ class Block:
     def slice(self) -> slice:
         """Where the members stand in the flat vector."""
         return slice(self.start, self.start + self.size)
+
+
+class Numbers(NamedTuple):
+    """All numbers of a program apart from its offset; ``coefficients`` are the stored entries of A by columns."""
+
+    costs: FloatArray
+    coefficients: FloatArray
+    row_lower: FloatArray
+    row_upper: FloatArray
+    lower: FloatArray
+    upper: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,9 +240,11 @@ class LinearProgram:
         InvalidProgram
             As when constructed.
         """
-        unknown = parts.keys() - {"costs", "coefficients", *_SIDES}
+        unknown = parts.keys() - set(Numbers._fields)
         if unknown:
-            raise InvalidProgram(f"{', '.join(sorted(unknown))}: a program has no such numbers to change")
+            raise InvalidProgram(
+                f"a program has no {', '.join(sorted(unknown))}; give any of {', '.join(Numbers._fields)}"
+            )
         new = object.__new__(LinearProgram)
         state = new.__dict__
         state.update(self.__dict__)
@@ -294,6 +307,11 @@ class LinearProgram:
     def num_nonzeros(self) -> int:
         """Stored entries of A."""
         return int(self.matrix.nnz)
+
+    @property
+    def numbers(self) -> Numbers:
+        """Everything that :meth:`changed` can change."""
+        return Numbers(self.costs, self.matrix.data, self.row_lower, self.row_upper, self.lower, self.upper)
 
     def __repr__(self) -> str:
         """Size and blocks in one line."""

@@ -78,20 +78,31 @@ class HighsSession:
         self._start: Basis | None = None
 
     def load(self, program: LinearProgram) -> None:
-        """Take another program; the HiGHS object is kept, the basis too if the shape is the same."""
-        same = (program.num_rows, program.num_variables) == (self.program.num_rows, self.program.num_variables)
-        self._keep_basis() if same else self._drop_basis()
+        """Take another program and solve it from scratch, in the same HiGHS object."""
+        self._drop_basis()
         self.program = program
+
+    def update(self, **parts: FloatArray) -> None:
+        """Replace whole flat arrays at once: the ``parts`` of :meth:`LinearProgram.changed`.
+
+        After new ``coefficients`` the next solve is a cold one unless :meth:`set_basis` says otherwise: the last basis
+        belongs to another matrix.
+        """
+        self.program = self.program.changed(**parts)
+        if "coefficients" in parts:
+            self._drop_basis()
+        elif self._loaded and self._model is not None:
+            self._model.change(self.program, parts.keys())
 
     def set_costs(self, values: Bound, block: str | None = None) -> None:
         """Replace the costs of a block of variables, or of all (flat) if none is named."""
-        self._change(costs=self._filled(self.program.costs, self.program.variables, block, values, "variable"))
+        self.update(costs=self._filled(self.program.costs, self.program.variables, block, values, "variable"))
 
     def set_bounds(self, *, lower: Bound | None = None, upper: Bound | None = None, block: str | None = None) -> None:
         """Replace bounds of a block of variables, or of all (flat); what is None stays."""
         p = self.program
         given = {"lower": (p.lower, lower), "upper": (p.upper, upper)}
-        self._change(
+        self.update(
             **{
                 side: self._filled(old, p.variables, block, new, "variable")
                 for side, (old, new) in given.items()
@@ -105,17 +116,13 @@ class HighsSession:
         """Replace bounds of a block of rows, or of all (flat); what is None stays."""
         p = self.program
         given = {"row_lower": (p.row_lower, lower), "row_upper": (p.row_upper, upper)}
-        self._change(
+        self.update(
             **{
                 side: self._filled(old, p.rows, block, new, "row")
                 for side, (old, new) in given.items()
                 if new is not None
             }
         )
-
-    def set_coefficients(self, values: FloatArray) -> None:
-        """Replace the stored entries of the matrix, ``program.matrix.data``; its pattern stays."""
-        self._change(coefficients=values)
 
     def add_variables(
         self,
@@ -265,19 +272,6 @@ class HighsSession:
         answer = answered(self._solver, self.program, request, lambda p, r: kept.run(p, r, build_time=ready))
         self._model, self._loaded, self._warm, self._start = model, True, True, None
         return answer
-
-    def _change(self, **parts: FloatArray) -> None:
-        self.program = self.program.changed(**parts)
-        if "coefficients" in parts:
-            self._keep_basis()
-        elif self._loaded and self._model is not None:
-            self._model.change(self.program, parts.keys())
-
-    def _keep_basis(self) -> None:
-        """Hand the program over anew before the next solve, and start from the basis that there is."""
-        if self._loaded and self._model is not None and self._start is None:
-            self._start = self._model.basis()
-        self._loaded = False
 
     def _drop_basis(self) -> None:
         """Make the next solve a cold one."""

@@ -18,7 +18,7 @@ from mailopt_solvers.basis import Basis
 from mailopt_solvers.bounds import dual_bound
 from mailopt_solvers.errors import Infeasible, SolverFailed, TimeLimit, Unbounded
 from mailopt_solvers.program import FloatArray, LinearProgram, find_block
-from mailopt_solvers.residuals import Residuals, residuals
+from mailopt_solvers.residuals import Candidate, Residuals, residuals
 
 
 class Termination(Enum):
@@ -117,12 +117,12 @@ class Solution:
     @property
     def primal_residual(self) -> float:
         """Largest violation of a row or a variable bound by x."""
-        return self._residuals().primal
+        return float(self._residuals().primal)
 
     @property
     def dual_residual(self) -> float:
         """Largest dual or reduced cost whose sign calls for a bound that does not exist."""
-        return self._residuals().dual
+        return float(self._residuals().dual)
 
     @property
     def gap(self) -> float:
@@ -130,12 +130,12 @@ class Solution:
 
         Terms whose sign calls for a missing bound are left out here; :attr:`dual_residual` shows them.
         """
-        return self._residuals().gap
+        return float(self._residuals().gap)
 
     def _residuals(self) -> Residuals:
         if self.x.size != self.program.num_variables or self.row_duals.size != self.program.num_rows:
-            return Residuals(np.nan, np.nan, np.nan, np.nan)
-        return residuals(self.program, self.x, self.row_duals, self.reduced_costs)
+            return Residuals(*[np.array(np.nan)] * 5)
+        return residuals(Candidate.of(self.program, self.x, self.row_duals, self.reduced_costs))
 
     def __repr__(self) -> str:
         """Termination and objective in one line."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 from typing import ClassVar
@@ -74,11 +74,12 @@ class Request:
         Basis to start from; given only to solvers that have :attr:`Capability.START`.
     stop
         Set when the caller wants the solver to stop; to be watched by solvers that have :attr:`Capability.INTERRUPT`.
+        None if the solver runs in the caller's own thread.
     """
 
     time_limit: float | None = None
     start: Basis | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event | None = None
 
 
 class Solver(ABC):

@@ -41,8 +41,10 @@ def answered(
     TimeLimit
         The solver did not stop in time.
     """
-    if request.time_limit == math.inf:
-        request = replace(request, time_limit=None)
+    direct = request.time_limit is None and program.num_nonzeros <= _QUICK
+    if not direct:
+        limit = None if request.time_limit == math.inf else request.time_limit
+        request = replace(request, time_limit=limit, stop=threading.Event())
 
     def guarded() -> Answer:
         try:
@@ -55,12 +57,10 @@ def answered(
             raise SolverFailed(f"{solver.name} returned {answer!r:.80} instead of an Answer")
         return answer
 
-    if request.time_limit is None and program.num_nonzeros <= _QUICK:
-        return guarded()
-    return supervised(guarded, name=solver.name, time_limit=request.time_limit, stop=request.stop)
+    return guarded() if request.stop is None else supervised(guarded, solver.name, request.time_limit, request.stop)
 
 
-def supervised(call: Callable[[], T], *, name: str, time_limit: float | None, stop: threading.Event) -> T:
+def supervised(call: Callable[[], T], name: str, time_limit: float | None, stop: threading.Event) -> T:
     """Return what a call returns, or raise what it raises, from a thread of its own.
 
     Parameters

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from mailopt_solvers.errors import WrongAnswer
 from mailopt_solvers.program import FloatArray, LinearProgram
 from mailopt_solvers.rays import direction_program, violation_program, why_no_direction, why_no_farkas_ray
-from mailopt_solvers.residuals import relative, residuals
+from mailopt_solvers.residuals import Candidate, Residuals, relative, residuals
 from mailopt_solvers.solution import PointStatus, Solution, Termination
 from mailopt_solvers.solver import Answer, Solver
+
+BoolArray = npt.NDArray[np.bool_]
 
 _NOTHING: FloatArray = np.zeros(0)
 _NOTHING.setflags(write=False)
@@ -72,7 +75,7 @@ def verified(
                 )
     if x is not None and duals is not None:
         reduced_costs = program.costs - program.priced(duals)
-        wrong = _what_is_wrong(program, x, duals, reduced_costs, solver.tolerance)
+        wrong = _what_is_wrong(Candidate.of(program, x, duals, reduced_costs), program, solver.tolerance)
         if wrong is None and answer.termination in (Termination.OPTIMAL, Termination.FAILED):
             feasible = PointStatus.FEASIBLE
             return _solution(
@@ -86,22 +89,30 @@ def verified(
     return _partial(program, answer, solver, attempts, x, duals)
 
 
-def _what_is_wrong(
-    program: LinearProgram, x: FloatArray, duals: FloatArray, reduced_costs: FloatArray, tolerance: float
-) -> str | None:
+def _what_is_wrong(candidate: Candidate, program: LinearProgram, tolerance: float) -> str | None:
     """Name the first residual that is too large, or None. Nearly all pass the cheap test that comes first."""
-    found = residuals(program, x, duals, reduced_costs)
-    prices = max(float(program.costs.max(initial=0.0)), -float(program.costs.min(initial=0.0)))
-    if (
-        found.primal <= tolerance * min(1.0, float(np.abs(x).max(initial=0.0)))
-        and found.dual <= tolerance * min(1.0, prices)
-        and found.gap <= tolerance * abs(found.objective)
-    ):
+    if acceptable(residuals(candidate), candidate, tolerance):
         return None
-    for what, value in relative(program, x, duals, reduced_costs).items():
+    for what, value in _relative(program, candidate).items():
         if not value <= tolerance:
             return f"{what} is {value:.3g} of the terms involved, above {tolerance:g}"
     return None
+
+
+def acceptable(found: Residuals, candidate: Candidate, tolerance: float) -> BoolArray:
+    """Whether residuals are so small that the relative ones are too, without computing the sizes of all terms."""
+    x_size = np.abs(candidate.x).max(axis=-1, initial=0.0)
+    cost_size = np.abs(candidate.costs).max(axis=-1, initial=0.0)
+    return np.asarray(
+        (found.primal <= tolerance * np.minimum(1.0, x_size))
+        & (found.dual <= tolerance * np.minimum(1.0, cost_size))
+        & (found.gap <= tolerance * np.abs(found.objective))
+    )
+
+
+def _relative(program: LinearProgram, candidate: Candidate) -> dict[str, FloatArray]:
+    sizes = abs(program.matrix)
+    return relative(candidate, sizes @ np.abs(candidate.x), sizes.T @ np.abs(candidate.row_duals))
 
 
 def _infeasible(
@@ -171,8 +182,8 @@ def _least_violation(program: LinearProgram, again: Again) -> tuple[FloatArray |
 
 
 def _is_feasible(program: LinearProgram, x: FloatArray, tolerance: float) -> bool:
-    duals = np.zeros(program.num_rows)
-    return relative(program, x, duals, program.costs)["primal residual"] <= tolerance
+    candidate = Candidate.of(program, x, np.zeros(program.num_rows), program.costs)
+    return bool(_relative(program, candidate)["primal residual"] <= tolerance)
 
 
 def _partial(
@@ -191,7 +202,8 @@ def _partial(
         primal_status = PointStatus.FEASIBLE if feasible else PointStatus.INFEASIBLE
     if duals is not None:
         reduced_costs = program.costs - program.priced(duals)
-        wrong = relative(program, np.zeros(program.num_variables), duals, reduced_costs)["dual residual"]
+        priced = Candidate.of(program, np.zeros(program.num_variables), duals, reduced_costs)
+        wrong = _relative(program, priced)["dual residual"]
         dual_status = PointStatus.FEASIBLE if wrong <= solver.tolerance else PointStatus.INFEASIBLE
     return _solution(
         program, answer, solver, attempts, answer.termination, primal_status, dual_status, x, duals, reduced_costs

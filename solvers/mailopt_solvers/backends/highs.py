@@ -21,7 +21,7 @@ from scipy import sparse
 
 from mailopt_solvers.basis import Basis, StatusArray
 from mailopt_solvers.errors import InvalidOption, SolverFailed
-from mailopt_solvers.program import FloatArray, LinearProgram
+from mailopt_solvers.program import FloatArray, LinearProgram, Numbers
 from mailopt_solvers.solution import Termination
 from mailopt_solvers.solver import Answer, Capability, Request, Solver
 
@@ -40,6 +40,8 @@ _OPTIONS: dict[str, OptionValue] = {
     "infinite_bound": float("inf"),
     "infinite_cost": float("inf"),
 }
+
+_FOREVER = float("inf")
 
 _ARGUMENTS = {"solver": "the method: Highs('ipm')", "time_limit": "solve(..., time_limit=..)"}
 
@@ -137,6 +139,8 @@ class HighsModel:
         self.highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # its stubs lack half of its methods
         self.version = self.highs.version()
         self._stop: threading.Event | None = None
+        self._watched = False
+        self._continuous = np.zeros(0, dtype=np.int32)  # tells HiGHS that no variable is an integer
         self.options: dict[str, object] = {}
         settings = dict(_OPTIONS) | ({} if solver.method == "choose" else {"solver": solver.method})
         for name, value in (settings | dict(solver.options)).items():
@@ -156,27 +160,29 @@ class HighsModel:
 
     def load(self, program: LinearProgram) -> None:
         """Hand a whole program over; a basis from before is lost."""
-        matrix = program.matrix
-        n, m = program.num_variables, program.num_rows
-        self._check(
-            self.highs.passModel(
-                n,
-                m,
-                matrix.nnz,
-                1,  # by columns
-                1 if program.sense == "min" else -1,
-                program.offset,
-                program.costs,
-                program.lower,
-                program.upper,
-                program.row_lower,
-                program.row_upper,
-                matrix.indptr,
-                matrix.indices,
-                matrix.data,
-                np.zeros(n, dtype=np.int32),
-            ),
-            "the program",
+        self._check(self._pass(program, program.numbers), "the program")
+
+    def _pass(self, pattern: LinearProgram, numbers: Numbers) -> highspy.HighsStatus:
+        matrix = pattern.matrix
+        n, m = numbers.costs.size, numbers.row_lower.size
+        if self._continuous.size != n:
+            self._continuous = np.zeros(n, dtype=np.int32)
+        return self.highs.passModel(
+            n,
+            m,
+            matrix.nnz,
+            1,  # by columns
+            1 if pattern.sense == "min" else -1,
+            pattern.offset,
+            numbers.costs,
+            numbers.lower,
+            numbers.upper,
+            numbers.row_lower,
+            numbers.row_upper,
+            matrix.indptr,
+            matrix.indices,
+            numbers.coefficients,
+            self._continuous,
         )
 
     def change(self, program: LinearProgram, parts: Collection[str]) -> None:
@@ -221,13 +227,23 @@ class HighsModel:
             raw.valid, raw.alien = True, False
         self._check(self.highs.setBasis(raw), "the basis")
 
+    def solve_raw(self, pattern: LinearProgram, numbers: Numbers, x: FloatArray, row_duals: FloatArray) -> bool:
+        """Solve the pattern with other numbers from scratch, fill in point and duals, say whether HiGHS claims them."""
+        highs, error = self.highs, self._highspy.HighsStatus.kError
+        if self._pass(pattern, numbers) == error or highs.run() == error:
+            return False
+        if highs.getModelStatus() != self._highspy.HighsModelStatus.kOptimal:
+            return False
+        answer = highs.getSolution()
+        x[:], row_duals[:] = answer.col_value, answer.row_dual
+        return True
+
     def run(self, program: LinearProgram, request: Request, *, build_time: float = 0.0) -> Answer:
         """Solve what is loaded, which must be the given program, from the basis that is there."""
         highs = self.highs
         started = time.perf_counter()
         self._watch(request)
-        limit = float("inf") if request.time_limit is None else highs.getRunTime() + request.time_limit
-        self._set("time_limit", limit)
+        self._limit(request)
         outcome = highs.run()
         status = highs.getModelStatus()
         detail = highs.modelStatusToString(status)
@@ -255,15 +271,18 @@ class HighsModel:
             solve_time=time.perf_counter() - started,
         )
 
-    def _watch(self, request: Request) -> None:
-        """Let the caller stop the run; only needed in a thread of its own."""
-        import threading  # noqa: PLC0415
+    def _limit(self, request: Request) -> None:
+        if request.time_limit is not None:
+            self._set("time_limit", self.highs.getRunTime() + request.time_limit)
+        elif self.options.get("time_limit", _FOREVER) != _FOREVER:
+            self._set("time_limit", _FOREVER)
 
-        if self._stop is None:
-            if threading.current_thread() is threading.main_thread():
-                return
+    def _watch(self, request: Request) -> None:
+        """Let the caller stop the run."""
+        if request.stop is not None and not self._watched:
             for event in (self.highs.cbSimplexInterrupt, self.highs.cbIpmInterrupt):
                 event.subscribe(self._interrupt_if_asked)
+            self._watched = True
         self._stop = request.stop
 
     def _interrupt_if_asked(self, event: object) -> None:
