@@ -1,7 +1,11 @@
 """Linear program in, checked solution out. Knows nothing of games and is usable alone."""
 
+from mailopt_solvers.backends.cvxpy_bridge import Cvxpy
 from mailopt_solvers.backends.highs import Highs
+from mailopt_solvers.backends.ortools_process import Ortools
+from mailopt_solvers.backends.scipy_linprog import Scipy
 from mailopt_solvers.basis import Basis, BasisStatus
+from mailopt_solvers.batch import BatchSolution, solve_batch
 from mailopt_solvers.bounds import dual_bound
 from mailopt_solvers.builder import ProgramBuilder
 from mailopt_solvers.dispatch import solve
@@ -18,6 +22,8 @@ from mailopt_solvers.errors import (
     UnknownBlock,
     WrongAnswer,
 )
+from mailopt_solvers.exact import ExactProgram, ExactSolution, solve_exact
+from mailopt_solvers.mps import read_mps, write_mps
 from mailopt_solvers.program import Block, LinearProgram
 from mailopt_solvers.registry import Selection, available_solvers, missing_solvers, select_solver, solver_named
 from mailopt_solvers.session import HighsSession
@@ -28,8 +34,12 @@ __all__ = [
     "Answer",
     "Basis",
     "BasisStatus",
+    "BatchSolution",
     "Block",
     "Capability",
+    "Cvxpy",
+    "ExactProgram",
+    "ExactSolution",
     "Highs",
     "HighsSession",
     "Infeasible",
@@ -37,9 +47,11 @@ __all__ = [
     "InvalidProgram",
     "LinearProgram",
     "MailoptError",
+    "Ortools",
     "PointStatus",
     "ProgramBuilder",
     "Request",
+    "Scipy",
     "Selection",
     "Solution",
     "Solver",
@@ -54,7 +66,11 @@ __all__ = [
     "available_solvers",
     "dual_bound",
     "missing_solvers",
+    "read_mps",
     "select_solver",
     "solve",
+    "solve_batch",
+    "solve_exact",
     "solver_named",
+    "write_mps",
 ]

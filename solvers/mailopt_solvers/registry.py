@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mailopt_solvers.backends.cvxpy_bridge import Cvxpy
 from mailopt_solvers.backends.highs import Highs
+from mailopt_solvers.backends.ortools_process import Ortools
+from mailopt_solvers.backends.scipy_linprog import Scipy
 from mailopt_solvers.errors import SolverNotInstalled
 from mailopt_solvers.program import LinearProgram
 from mailopt_solvers.solver import Solver
 
-BACKENDS: tuple[type[Solver], ...] = (Highs,)
+BACKENDS: tuple[type[Solver], ...] = (
+    Highs,
+    Scipy,
+    Ortools,
+    Cvxpy,
+)
 
 
 def solver_named(name: str) -> Solver:

@@ -4,7 +4,8 @@ Facts that shape this file (HiGHS 1.15): NaN passes silently, so programs are va
 leaves the old one in force, so every status is checked and every option read back; matrix entries under
 ``small_matrix_value`` (1e-9 unless told) are dropped without a word, so it is lowered to its minimum; finite bounds
 from ``infinite_bound`` (1e20 unless told) on become none; tolerances of 1e-7 leave incentive violations of that size,
-and 1e-9 costs nothing extra; the time limit counts all runs of one object; the arrays of a program go over in one call.
+and 1e-9 costs nothing extra; the time limit counts all runs of one object; the arrays of a program go over in one call;
+PDLP after presolve returns duals of the wrong sign for a maximisation, so that goes over as a minimisation.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import importlib.util
 import time
 from collections.abc import Callable, Collection
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from mailopt_solvers.basis import Basis, StatusArray
+from mailopt_solvers.basis import Basis, BasisStatus, StatusArray
 from mailopt_solvers.errors import InvalidOption, SolverFailed
 from mailopt_solvers.program import FloatArray, LinearProgram, Numbers
 from mailopt_solvers.solution import Termination
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     import highspy
 
+Number = TypeVar("Number", float, FloatArray)
 OptionValue = bool | int | float | str
 
 _OPTIONS: dict[str, OptionValue] = {
@@ -140,6 +142,7 @@ class HighsModel:
         self.version = self.highs.version()
         self._stop: threading.Event | None = None
         self._watched = False
+        self._first_order = solver.method == "pdlp"
         self._continuous = np.zeros(0, dtype=np.int32)  # tells HiGHS that no variable is an integer
         self.options: dict[str, object] = {}
         settings = dict(_OPTIONS) | ({} if solver.method == "choose" else {"solver": solver.method})
@@ -167,14 +170,14 @@ class HighsModel:
         n, m = numbers.costs.size, numbers.row_lower.size
         if self._continuous.size != n:
             self._continuous = np.zeros(n, dtype=np.int32)
-        return self.highs.passModel(
+        status: highspy.HighsStatus = self.highs.passModel(
             n,
             m,
             matrix.nnz,
             1,  # by columns
-            1 if pattern.sense == "min" else -1,
-            pattern.offset,
-            numbers.costs,
+            1 if pattern.sense == "min" or self._first_order else -1,
+            self._signed(pattern, pattern.offset),
+            self._signed(pattern, numbers.costs),
             numbers.lower,
             numbers.upper,
             numbers.row_lower,
@@ -184,12 +187,15 @@ class HighsModel:
             numbers.coefficients,
             self._continuous,
         )
+        return status
 
     def change(self, program: LinearProgram, parts: Collection[str]) -> None:
         """Bring costs and bounds up to those of a program of the same matrix."""
         columns, rows = np.arange(program.num_variables, dtype=np.int32), np.arange(program.num_rows, dtype=np.int32)
         if "costs" in parts:
-            self._check(self.highs.changeColsCost(columns.size, columns, program.costs), "the costs")
+            self._check(
+                self.highs.changeColsCost(columns.size, columns, self._signed(program, program.costs)), "the costs"
+            )
         if "lower" in parts or "upper" in parts:
             self._check(self.highs.changeColsBounds(columns.size, columns, program.lower, program.upper), "the bounds")
         if "row_lower" in parts or "row_upper" in parts:
@@ -197,8 +203,10 @@ class HighsModel:
                 self.highs.changeRowsBounds(rows.size, rows, program.row_lower, program.row_upper), "the row bounds"
             )
 
-    def add_columns(self, costs: FloatArray, lower: FloatArray, upper: FloatArray, matrix: sparse.csc_array) -> None:
-        """Append variables with their coefficients in all rows."""
+    def add_columns(self, program: LinearProgram, start: int) -> None:
+        """Append the variables of a program from one on, with their coefficients."""
+        costs = self._signed(program, program.costs[start:])
+        lower, upper, matrix = program.lower[start:], program.upper[start:], program.matrix[:, start:]
         self._check(
             self.highs.addCols(
                 costs.size, costs, lower, upper, matrix.nnz, *_int32(matrix.indptr[:-1], matrix.indices), matrix.data
@@ -235,8 +243,12 @@ class HighsModel:
         if highs.getModelStatus() != self._highspy.HighsModelStatus.kOptimal:
             return False
         answer = highs.getSolution()
-        x[:], row_duals[:] = answer.col_value, answer.row_dual
+        x[:], row_duals[:] = answer.col_value, self._signed(pattern, np.array(answer.row_dual))
         return True
+
+    def _signed(self, pattern: LinearProgram, number: Number) -> Number:
+        """Change the sign of costs or duals if maximisation goes over as minimisation."""
+        return -number if self._first_order and pattern.sense == "max" else number
 
     def run(self, program: LinearProgram, request: Request, *, build_time: float = 0.0) -> Answer:
         """Solve what is loaded, which must be the given program, from the basis that is there."""
@@ -260,12 +272,12 @@ class HighsModel:
             detail=detail,
             options=self.options | {"time_limit": request.time_limit},
             x=np.array(answer.col_value) if answer.value_valid or program.num_variables == 0 else None,
-            row_duals=np.array(answer.row_dual)
+            row_duals=self._signed(program, np.array(answer.row_dual))
             if answer.dual_valid
             else (np.zeros(program.num_rows) if program.num_variables == 0 else None),
             primal_ray=self._ray(highs.getPrimalRay) if termination is Termination.UNBOUNDED else None,
             dual_ray=self._ray(highs.getDualRay) if termination is Termination.INFEASIBLE else None,
-            basis=self.basis(),
+            basis=self.basis() if program.num_variables or self._first_order else _all_rows(program.num_rows),
             iterations=sum(max(int(highs.getInfoValue(name)[1]), 0) for name in _COUNTS),
             build_time=build_time,
             solve_time=time.perf_counter() - started,
@@ -324,6 +336,11 @@ class _HighsBasis(Basis):
     def rows(self) -> StatusArray:
         """Statuses of the rows."""
         return _statuses(self.raw.row_status)
+
+
+def _all_rows(count: int) -> Basis:
+    """Build the one basis of a program without variables."""
+    return Basis(np.zeros(0, dtype=np.int8), np.full(count, BasisStatus.BASIC, dtype=np.int8))
 
 
 def _statuses(values: list[highspy.HighsBasisStatus]) -> StatusArray:
