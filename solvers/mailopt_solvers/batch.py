@@ -17,8 +17,7 @@ from mailopt_solvers.dispatch import check_time_limit, remaining, solve
 from mailopt_solvers.errors import InvalidOption, InvalidProgram, MailoptError, TimeLimit
 from mailopt_solvers.program import FloatArray, Frame, LinearProgram, Numbers, doubles, find_block
 from mailopt_solvers.registry import require_installed, select_solver
-from mailopt_solvers.residuals import Candidate, relative, residuals
-from mailopt_solvers.verification import BoolArray, acceptable
+from mailopt_solvers.residuals import BoolArray, Candidate, Sizes, acceptable, relative, residuals
 
 _CHUNK = 1 << 22  # numbers in one temporary array of the check
 
@@ -204,11 +203,12 @@ class _Data:
         step = max(1, _CHUNK // (1 + self.pattern.num_nonzeros + self.pattern.num_rows + self.pattern.num_variables))
         for here in (slice(start, start + step) for start in range(0, self.count, step)):
             candidate = self.candidate(here, x[here], row_duals[here])
-            good = acceptable(residuals(candidate), candidate, tolerance)
+            size = np.abs(self.numbers(here).coefficients)
+            sums = self._products(size, np.ones_like(x[here]), np.ones_like(row_duals[here]))
+            good = acceptable(residuals(candidate), candidate, sums, tolerance)
             if not good.all():
-                coefficients = np.abs(self.numbers(here).coefficients)
-                sizes = self._products(coefficients, np.abs(x[here]), np.abs(row_duals[here]))
-                good = good | (np.max(list(relative(candidate, *sizes).values()), axis=0) <= tolerance)
+                sizes = Sizes(*self._products(size, np.abs(x[here]), np.abs(row_duals[here])), sums)
+                good = good | (np.max(list(relative(candidate, sizes).values()), axis=0) <= tolerance)
             found[here] = good
         return found
 

@@ -7,19 +7,20 @@ For ``min c x, rl <= A x <= ru, l <= x <= u`` and ANY vector y, with d = c - A'y
 Floating point only knows d up to |error| <= E = gamma_k (|c| + |A|'|y|), k = most nonzeros in a column + 2, so each
 variable contributes the least value of t v over t in {d_j - E_j, d_j + E_j}, v in {l_j, u_j}; products are rounded
 outwards and the sum is exact up to one rounding (Neumaier and Shcherbina, *Safe bounds in linear and mixed-integer
-linear programming*, 2004). A variable without a finite bound defeats the proof unless its reduced cost is exactly 0;
-then bounds that single rows imply are derived first, rounded outwards too.
+linear programming*, 2004). A variable without a finite bound defeats the proof unless its reduced cost, computed
+exactly then, has the right sign; bounds that single rows imply are derived first, rounded outwards too.
 """
 
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
 from mailopt_solvers.errors import InvalidProgram
-from mailopt_solvers.program import FloatArray, LinearProgram
+from mailopt_solvers.program import FloatArray, LinearProgram, doubles
 
 IntArray = npt.NDArray[np.integer]
 
@@ -66,15 +67,22 @@ def dual_bound(
     >>> 0.999999999 < dual_bound(lp, np.array([1.0])) <= 1.0
     True
     """
-    y = np.asarray(row_duals, dtype=np.float64)
-    low = program.lower if lower is None else np.maximum(program.lower, lower)
-    high = program.upper if upper is None else np.minimum(program.upper, upper)
-    for what, array, size in (("row_duals", y, program.num_rows), ("bounds", low, program.num_variables)):
-        if array.shape != (size,) or (what == "row_duals" and not np.isfinite(array).all()):
-            raise InvalidProgram(f"{what} of shape {array.shape} or not finite; expected {size} numbers")
+    y = _vector(row_duals, program.num_rows, "row_duals")
+    if not np.isfinite(y).all():
+        raise InvalidProgram("row_duals has entries that are not finite")
+    n = program.num_variables
+    low = program.lower if lower is None else np.maximum(program.lower, _vector(lower, n, "lower bounds"))
+    high = program.upper if upper is None else np.minimum(program.upper, _vector(upper, n, "upper bounds"))
     if program.sense == "min":
         return _lower(program, program.costs, y, low, high, program.offset)
     return -_lower(program, -program.costs, -y, low, high, -program.offset)
+
+
+def _vector(values: FloatArray, size: int, what: str) -> FloatArray:
+    array = doubles(values, what)
+    if array.shape != (size,) or np.isnan(array).any():
+        raise InvalidProgram(f"{what} of shape {array.shape} or with NaN; expected {size} numbers")
+    return array
 
 
 def proves_infeasible(program: LinearProgram, ray: FloatArray) -> bool:
@@ -100,8 +108,14 @@ def _lower(
         error = _gamma(k) * (1.0 + _gamma(2 * k)) * sizes + 4 * k * _OMEGA * (1.0 + np.abs(y).max(initial=0.0))
         ends = (reduced - error, reduced + error)
         columns = _least(ends, lower, upper)
-        if np.isneginf(columns).any() and not (np.isfinite(lower) & np.isfinite(upper)).all():
-            columns = _least(ends, *implied_bounds(program, lower, upper))
+        if np.isneginf(columns).any():
+            lower, upper = implied_bounds(program, lower, upper)
+            columns = _least(ends, lower, upper)
+        for j in np.flatnonzero(np.isneginf(columns)) if not np.isneginf(rows).any() else ():
+            ends = _exactly(program, costs, y, int(j))
+            columns[j] = _least(ends, lower[j : j + 1], upper[j : j + 1])[0]
+            if np.isneginf(columns[j]):
+                return -math.inf
         terms = np.concatenate((rows, columns, [offset]))
         if not np.isfinite(terms).all():
             return -math.inf
@@ -110,6 +124,18 @@ def _lower(
         except OverflowError:
             return -math.inf
         return float(np.nextafter(total, -np.inf))
+
+
+def _exactly(program: LinearProgram, costs: FloatArray, y: FloatArray, j: int) -> tuple[FloatArray, FloatArray]:
+    """Doubles on both sides of one reduced cost, computed exactly; both 0 if it is 0."""
+    column = slice(program.matrix.indptr[j], program.matrix.indptr[j + 1])
+    prices = y[program.matrix.indices[column]]
+    exact = Fraction(float(costs[j])) - sum(
+        (Fraction(float(a)) * Fraction(float(p)) for a, p in zip(program.matrix.data[column], prices, strict=True)),
+        Fraction(0),
+    )
+    near = np.array([float(exact)])
+    return (near, near) if exact == 0 else (np.nextafter(near, -np.inf), np.nextafter(near, np.inf))
 
 
 def _least(ends: tuple[FloatArray, FloatArray], lower: FloatArray, upper: FloatArray) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from mailopt_solvers.backends.highs import Highs
 from mailopt_solvers.basis import Basis
 from mailopt_solvers.errors import InvalidOption, SolverFailed
 from mailopt_solvers.program import LinearProgram
@@ -12,7 +13,7 @@ from mailopt_solvers.registry import require_installed, select_solver, solver_na
 from mailopt_solvers.solution import Solution, Termination
 from mailopt_solvers.solver import Capability, Request, Solver
 from mailopt_solvers.supervision import answered
-from mailopt_solvers.verification import verified
+from mailopt_solvers.verification import Prove, verified
 
 Attempt = tuple[str, Callable[[tuple[str, ...]], Solution]]
 
@@ -75,9 +76,7 @@ def solve(
     def attempt(tried: Solver, basis: Basis | None) -> Attempt:
         def call(attempts: tuple[str, ...]) -> Solution:
             answer = answered(tried, program, Request(remaining(deadline), basis))
-            return verified(
-                program, answer, tried, lambda p: answered(tried, p, Request(remaining(deadline))), attempts
-            )
+            return verified(program, answer, tried, prover(deadline), attempts)
 
         return repr(tried), call
 
@@ -104,6 +103,11 @@ def first_success(attempts: Iterable[Attempt]) -> Solution:
     if len(failures) > 1:
         raise type(last)(f"{len(failures)} attempts failed: " + "; then ".join(failures)) from last
     raise last
+
+
+def prover(deadline: float | None) -> Prove:
+    """Solve second programs, which prove that a first one is infeasible or unbounded, by simplex."""
+    return lambda program: answered(Highs("simplex", presolve="off"), program, Request(remaining(deadline)))
 
 
 def check_time_limit(time_limit: float | None) -> None:

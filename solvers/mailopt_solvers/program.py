@@ -255,7 +255,7 @@ class LinearProgram:
                 _check_size(array, self.num_nonzeros, name)
                 state["matrix"] = copy.copy(self.matrix)  # shares the pattern
                 state["matrix"].data = array
-                for cache in ("_dense", "_by_rows"):
+                for cache in ("_dense", "_by_rows", "sums"):
                     state.pop(cache, None)
                 new._check_coefficients()
                 continue
@@ -284,6 +284,12 @@ class LinearProgram:
     def frame(self) -> Frame:
         """Bounds of rows and variables in one piece, rows first."""
         return Frame.of(np.concatenate((self.row_lower, self.lower)), np.concatenate((self.row_upper, self.upper)))
+
+    @cached_property
+    def sums(self) -> tuple[FloatArray, FloatArray]:
+        """|A| 1, shape (m,), and |A|'1, shape (n,): how large the coefficients of each row and column are."""
+        sizes = abs(self.matrix) if self._dense is None else np.abs(self._dense)
+        return np.asarray(sizes.sum(axis=1)).ravel(), np.asarray(sizes.sum(axis=0)).ravel()
 
     def activities(self, x: FloatArray) -> FloatArray:
         """Compute A x, shape (m,)."""

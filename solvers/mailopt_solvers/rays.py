@@ -1,7 +1,7 @@
 """Proofs that a program has no optimum: Farkas multipliers and directions of unbounded improvement.
 
 A solver may say "infeasible" without proof. The proof is then the dual solution of a second program that always has
-an optimum, and which the same solver can solve: the least total violation of the rows,
+an optimum: the least total violation of the rows,
 
     minimise sum(p + q)   subject to   rl <= A x + p - q <= ru,   l <= x <= u,   p, q >= 0,
 
@@ -17,7 +17,7 @@ from scipy import sparse
 from mailopt_solvers.bounds import proves_infeasible
 from mailopt_solvers.program import Block, FloatArray, LinearProgram
 
-_TOLERANCE = 1e-9
+_TOLERANCE = 1e-12
 
 
 def violation_program(program: LinearProgram) -> LinearProgram:
@@ -50,7 +50,7 @@ def why_no_farkas_ray(program: LinearProgram, ray: FloatArray | None) -> str | N
     """Say why multipliers y do not prove a program infeasible, or None if they do.
 
     They do if sum_i min(y_i rl_i, y_i ru_i) > max over the box of y'A x. That is decided with every rounding error
-    accounted for; only where variables without bounds defeat this, coefficients (A'y)_j up to 1e-9 of their terms pass
+    accounted for; only where variables without bounds defeat this, coefficients (A'y)_j up to 1e-12 of their terms pass
     as 0.
     """
     if ray is None:
@@ -76,7 +76,7 @@ def why_no_farkas_ray(program: LinearProgram, ray: FloatArray | None) -> str | N
 def why_no_direction(program: LinearProgram, ray: FloatArray | None) -> str | None:
     """Say why r is no direction of unbounded improvement, or None if it is.
 
-    It is one if c r improves the objective and neither A r nor r runs against a finite bound, both up to 1e-9 of
+    It is one if c r improves the objective and neither A r nor r runs against a finite bound, both up to 1e-12 of
     their terms.
     """
     if ray is None:

@@ -11,7 +11,7 @@ from scipy import sparse
 from mailopt_solvers.backends.highs import Highs, HighsModel
 from mailopt_solvers.basis import Basis
 from mailopt_solvers.builder import Bound, next_block, spread, stacked
-from mailopt_solvers.dispatch import Attempt, check_time_limit, first_success, remaining
+from mailopt_solvers.dispatch import Attempt, check_time_limit, first_success, prover, remaining
 from mailopt_solvers.errors import InvalidOption, InvalidProgram
 from mailopt_solvers.program import Block, FloatArray, LinearProgram, find_block
 from mailopt_solvers.registry import require_installed, select_solver
@@ -164,7 +164,7 @@ class HighsSession:
             old.rows,
         )
         if self._loaded and self._model is not None:
-            self._model.add_columns(values[0], values[1], values[2], columns)
+            self._model.add_columns(self.program, block.start)
         self._start = None
         return block
 
@@ -237,12 +237,9 @@ class HighsSession:
     def _attempts(self, deadline: float | None) -> Iterator[Attempt]:
         program, solver = self.program, self._solver
 
-        def again(p: LinearProgram) -> Answer:
-            return answered(solver, p, Request(remaining(deadline)))
-
         def here(attempts: tuple[str, ...]) -> Solution:
             answer = self._run(Request(remaining(deadline)))
-            return verified(program, answer, solver, again, attempts)
+            return verified(program, answer, solver, prover(deadline), attempts)
 
         if self._warm or self._start is not None:
             yield f"{solver!r} from the last basis", here
@@ -253,7 +250,7 @@ class HighsSession:
 
             def there(attempts: tuple[str, ...], other: Solver = other) -> Solution:
                 answer = answered(other, program, Request(remaining(deadline)))
-                return verified(program, answer, other, again, attempts)
+                return verified(program, answer, other, prover(deadline), attempts)
 
             yield repr(other), there
 

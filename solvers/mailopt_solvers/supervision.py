@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -15,6 +16,7 @@ from mailopt_solvers.solver import Answer, Request, Solver
 T = TypeVar("T")
 
 _GRACE = 1.0  # seconds beyond its limit, and a tenth of it, that a solver may take to stop
+_WINK = 0.1  # seconds between looks for Ctrl-C
 _PATIENCE = 2.0  # seconds to wait for a solver that was asked to stop
 _QUICK = 10_000  # nonzeros up to which a program without a time limit is solved in the caller's own thread
 
@@ -51,7 +53,7 @@ def answered(
             answer = (run or solver.run)(program, request)
         except MailoptError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SolverFailed(f"{solver.name} broke down with {type(error).__name__}: {error}") from error
         if not isinstance(answer, Answer):
             raise SolverFailed(f"{solver.name} returned {answer!r:.80} instead of an Answer")
@@ -92,9 +94,11 @@ def supervised(call: Callable[[], T], name: str, time_limit: float | None, stop:
 
     thread = threading.Thread(target=work, name=f"solve with {name}", daemon=True)
     thread.start()
-    deadline = None if time_limit is None else 1.1 * time_limit + _GRACE
+    patience = math.inf if time_limit is None else 1.1 * time_limit + _GRACE
+    deadline = time.monotonic() + patience
     try:
-        thread.join(deadline)
+        while thread.is_alive() and time.monotonic() < deadline:
+            thread.join(_WINK)  # briefly, since not every kind of Ctrl-C ends a wait
     except BaseException:
         stop.set()
         thread.join(_PATIENCE)
@@ -102,7 +106,7 @@ def supervised(call: Callable[[], T], name: str, time_limit: float | None, stop:
     if not outcome:
         stop.set()
         raise TimeLimit(
-            f"{name} was still running {deadline:g} s after it started although its limit was {time_limit:g} s; "
+            f"{name} was still running {patience:g} s after it started although its limit was {time_limit:g} s; "
             f"it was left behind and its answer, if one comes, is ignored"
         )
     value, error = outcome[0]

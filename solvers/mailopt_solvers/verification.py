@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
-from mailopt_solvers.errors import WrongAnswer
+from mailopt_solvers.basis import Basis
+from mailopt_solvers.errors import InvalidProgram, TimeLimit, WrongAnswer
 from mailopt_solvers.program import FloatArray, LinearProgram
 from mailopt_solvers.rays import direction_program, violation_program, why_no_direction, why_no_farkas_ray
-from mailopt_solvers.residuals import Candidate, Residuals, relative, residuals
+from mailopt_solvers.residuals import Candidate, Sizes, acceptable, relative, residuals
 from mailopt_solvers.solution import PointStatus, Solution, Termination
 from mailopt_solvers.solver import Answer, Solver
-
-BoolArray = npt.NDArray[np.bool_]
 
 _NOTHING: FloatArray = np.zeros(0)
 _NOTHING.setflags(write=False)
 
-Again = Callable[[LinearProgram], Answer]
+Prove = Callable[[LinearProgram], Answer]
 
 
 def verified(
-    program: LinearProgram, answer: Answer, solver: Solver, again: Again, attempts: tuple[str, ...] = ()
+    program: LinearProgram, answer: Answer, solver: Solver, prove: Prove, attempts: tuple[str, ...] = ()
 ) -> Solution:
     """Turn a solver's answer into a solution whose termination is proved by the original data.
 
@@ -35,15 +33,16 @@ def verified(
         What it claims.
     solver
         Who claims it; its tolerance decides what is small.
-    again
-        Runs the same solver on a second program, to prove "infeasible" and "unbounded" when it gave no proof itself.
+    prove
+        Solves a second program, to prove "infeasible" and "unbounded" when the solver gave no proof itself.
     attempts
         What was tried before.
 
     Raises
     ------
     WrongAnswer
-        The claim does not hold, cannot be proved, or an option of the solver is not among those in force.
+        The claim does not hold, cannot be proved, or an option of the solver is not among those in force; the basis is
+        that of another program.
     """
     ignored = [
         name
@@ -55,10 +54,15 @@ def verified(
             f"{solver.name} {answer.version} ignored {', '.join(f'{n} = {solver.options[n]!r}' for n in ignored)}; "
             f"in force are {dict(answer.options)}"
         )
+    if type(answer.basis) is Basis:  # those that HiGHS itself keeps fit by construction
+        try:
+            answer.basis.require_fit(program)
+        except InvalidProgram as error:
+            raise WrongAnswer(f"{solver.name} {answer.version} returned a wrong basis: {error}") from error
     if answer.termination is Termination.INFEASIBLE:
-        return _infeasible(program, answer, solver, again, attempts)
+        return _infeasible(program, answer, solver, prove, attempts)
     if answer.termination is Termination.UNBOUNDED:
-        return _unbounded(program, answer, solver, again, attempts)
+        return _unbounded(program, answer, solver, prove, attempts)
     claimed = answer.termination is Termination.OPTIMAL
     x = _vector(answer.x, program.num_variables)
     duals = _vector(answer.row_duals, program.num_rows)
@@ -74,6 +78,8 @@ def verified(
                     f"expected {size} numbers"
                 )
     if x is not None and duals is not None:
+        if not program.costs.any():
+            duals = np.zeros_like(duals)  # any feasible point is optimal, and these prices prove it; others are noise
         reduced_costs = program.costs - program.priced(duals)
         wrong = _what_is_wrong(Candidate.of(program, x, duals, reduced_costs), program, solver.tolerance)
         if wrong is None and answer.termination in (Termination.OPTIMAL, Termination.FAILED):
@@ -91,7 +97,7 @@ def verified(
 
 def _what_is_wrong(candidate: Candidate, program: LinearProgram, tolerance: float) -> str | None:
     """Name the first residual that is too large, or None. Nearly all pass the cheap test that comes first."""
-    if acceptable(residuals(candidate), candidate, tolerance):
+    if acceptable(residuals(candidate), candidate, program.sums, tolerance):
         return None
     for what, value in _relative(program, candidate).items():
         if not value <= tolerance:
@@ -99,33 +105,21 @@ def _what_is_wrong(candidate: Candidate, program: LinearProgram, tolerance: floa
     return None
 
 
-def acceptable(found: Residuals, candidate: Candidate, tolerance: float) -> BoolArray:
-    """Whether residuals are so small that the relative ones are too, without computing the sizes of all terms."""
-    x_size = np.abs(candidate.x).max(axis=-1, initial=0.0)
-    cost_size = np.abs(candidate.costs).max(axis=-1, initial=0.0)
-    return np.asarray(
-        (found.primal <= tolerance * np.minimum(1.0, x_size))
-        & (found.dual <= tolerance * np.minimum(1.0, cost_size))
-        & (found.gap <= tolerance * np.abs(found.objective))
-    )
-
-
 def _relative(program: LinearProgram, candidate: Candidate) -> dict[str, FloatArray]:
-    sizes = abs(program.matrix)
-    return relative(candidate, sizes @ np.abs(candidate.x), sizes.T @ np.abs(candidate.row_duals))
+    return relative(candidate, Sizes.of(program, candidate.x, candidate.row_duals))
 
 
 def _infeasible(
-    program: LinearProgram, answer: Answer, solver: Solver, again: Again, attempts: tuple[str, ...]
+    program: LinearProgram, answer: Answer, solver: Solver, prove: Prove, attempts: tuple[str, ...]
 ) -> Solution:
     ray = _signed_farkas_ray(program, answer.dual_ray)
     if ray is None:
-        ray, violation = _least_violation(program, again)[1:]
+        ray, violation = _least_violation(program, prove)[1:]
         reason = why_no_farkas_ray(program, ray)
         if reason is not None:
             raise WrongAnswer(
                 f"{solver.name} {answer.version} reports that {program!r} is infeasible, but {reason}; the least total "
-                f"violation of its rows that the solver finds is {violation:.3g}"
+                f"violation of its rows is {violation:.3g}"
             )
     return _solution(
         program, answer, solver, attempts, Termination.INFEASIBLE, PointStatus.NONE, PointStatus.RAY, dual_ray=ray
@@ -133,12 +127,12 @@ def _infeasible(
 
 
 def _unbounded(
-    program: LinearProgram, answer: Answer, solver: Solver, again: Again, attempts: tuple[str, ...]
+    program: LinearProgram, answer: Answer, solver: Solver, prove: Prove, attempts: tuple[str, ...]
 ) -> Solution:
     """Find a feasible point and a direction; without a feasible point the program is infeasible instead."""
     x = _vector(answer.x, program.num_variables)
-    if x is None or not _is_feasible(program, x, solver.tolerance):
-        x, farkas, violation = _least_violation(program, again)
+    if x is None or not _is_plainly_feasible(program, x, solver.tolerance):
+        x, farkas, violation = _least_violation(program, prove)
         if why_no_farkas_ray(program, farkas) is None:
             return _solution(
                 program, answer, solver, attempts, Termination.INFEASIBLE, PointStatus.NONE, PointStatus.RAY,
@@ -146,13 +140,13 @@ def _unbounded(
             )  # fmt: skip
         if x is None or not _is_feasible(program, x, solver.tolerance):
             raise WrongAnswer(
-                f"{solver.name} {answer.version} reports that {program!r} is unbounded, but has no feasible point of "
-                f"it: the least total violation of its rows that it finds is {violation:.3g}"
+                f"{solver.name} {answer.version} reports that {program!r} is unbounded, but no feasible point of it "
+                f"was found: the least total violation of its rows is {violation:.3g}"
             )
     direction = answer.primal_ray
     reason = why_no_direction(program, direction)
     if reason is not None:
-        found = again(direction_program(program))
+        found = _proof(direction_program(program), prove)
         direction = _vector(found.x, program.num_variables)
         reason = why_no_direction(program, direction)
     if reason is not None or direction is None:
@@ -163,6 +157,13 @@ def _unbounded(
     )  # fmt: skip
 
 
+def _proof(program: LinearProgram, prove: Prove) -> Answer:
+    found = prove(program)
+    if found.termination is Termination.TIME_LIMIT:
+        raise TimeLimit("no time is left to prove that the program is infeasible or unbounded; raise time_limit")
+    return found
+
+
 def _signed_farkas_ray(program: LinearProgram, ray: FloatArray | None) -> FloatArray | None:
     """Find the ray, in either sign, if it proves infeasibility; solvers differ in the sign."""
     if ray is None or ray.shape != (program.num_rows,) or not np.isfinite(ray).all() or not ray.any():
@@ -171,9 +172,9 @@ def _signed_farkas_ray(program: LinearProgram, ray: FloatArray | None) -> FloatA
     return next((y for y in (scaled, -scaled) if why_no_farkas_ray(program, y) is None), None)
 
 
-def _least_violation(program: LinearProgram, again: Again) -> tuple[FloatArray | None, FloatArray | None, float]:
-    """Point of least total violation, its row duals and the violation, as far as the solver has them."""
-    found = again(violation_program(program))
+def _least_violation(program: LinearProgram, prove: Prove) -> tuple[FloatArray | None, FloatArray | None, float]:
+    """Point of least total violation, its row duals and the violation, as far as there is a proof."""
+    found = _proof(violation_program(program), prove)
     x = _vector(found.x, program.num_variables + 2 * program.num_rows)
     if x is None:
         return None, None, np.nan
@@ -184,6 +185,12 @@ def _least_violation(program: LinearProgram, again: Again) -> tuple[FloatArray |
 def _is_feasible(program: LinearProgram, x: FloatArray, tolerance: float) -> bool:
     candidate = Candidate.of(program, x, np.zeros(program.num_rows), program.costs)
     return bool(_relative(program, candidate)["primal residual"] <= tolerance)
+
+
+def _is_plainly_feasible(program: LinearProgram, x: FloatArray, tolerance: float) -> bool:
+    """Whether it is feasible in absolute terms too: on the way to infinity everything is relatively small."""
+    candidate = Candidate.of(program, x, np.zeros(program.num_rows), program.costs)
+    return bool(residuals(candidate).primal <= tolerance) and _is_feasible(program, x, tolerance)
 
 
 def _partial(
@@ -252,7 +259,7 @@ def _solution(
 
 
 def _vector(values: FloatArray | None, size: int) -> FloatArray | None:
-    """Return the values if they are the right number of finite doubles, else None."""
+    """Copy the values if they are the right number of finite doubles, else return None."""
     if not isinstance(values, np.ndarray) or values.dtype != np.float64 or values.shape != (size,):
         return None
-    return values if np.isfinite(values).all() else None
+    return values.copy() if np.isfinite(values).all() else None

@@ -1,0 +1,13 @@
+"""The benchmarks run; what they measure is read by people, not asserted."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks import lp_layer
+
+
+def test_lp_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    lp_layer.main(["--quick"])
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("solve_batch", "cvxpy", "dense discounted"))
