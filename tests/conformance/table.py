@@ -22,7 +22,7 @@ BASIS, START, TIME_LIMIT, INTERRUPT = (
 class Row:
     """What a solver must declare, and how it is tested.
 
-    ``in_ci``: its packages are installed where the suite decides what lands. ``share``: it is slow to start, so it gets
+    ``share``: it is slow to start, so it gets
     one in so many instances. ``first_order``: it may give up on badly scaled programs, but not be wrong about them.
     ``gives_up``: it may do so on any program.
     """
@@ -30,7 +30,6 @@ class Row:
     name: str
     capabilities: frozenset[Capability]
     tolerance: float
-    in_ci: bool = True
     share: int = 1
     first_order: bool = False
     gives_up: bool = False
@@ -54,7 +53,7 @@ SOLVERS = (
     Row("highs-simplex", frozenset({BASIS, START, TIME_LIMIT, INTERRUPT}), 1e-7),
     Row("highs-ipm", frozenset({BASIS, TIME_LIMIT, INTERRUPT}), 1e-7),
     Row("highs-pdlp", frozenset({TIME_LIMIT}), 1e-4, first_order=True),
-    Row("highs-hipo", frozenset({BASIS, TIME_LIMIT, INTERRUPT}), 1e-7, in_ci=False),
+    Row("highs-hipo", frozenset({BASIS, TIME_LIMIT, INTERRUPT}), 1e-7),
     Row("scipy", frozenset({TIME_LIMIT}), 1e-7),
     Row("scipy-highs-ds", frozenset({TIME_LIMIT}), 1e-7),
     Row("scipy-highs-ipm", frozenset({TIME_LIMIT}), 1e-7),

@@ -5,12 +5,14 @@ leaves the old one in force, so every status is checked and every option read ba
 ``small_matrix_value`` (1e-9 unless told) are dropped without a word, so it is lowered to its minimum; finite bounds
 from ``infinite_bound`` (1e20 unless told) on become none; tolerances of 1e-7 leave incentive violations of that size,
 and 1e-9 costs nothing extra; the time limit counts all runs of one object; the arrays of a program go over in one call;
-PDLP after presolve returns duals of the wrong sign for a maximisation, so that goes over as a minimisation.
+with costs or bounds around its absolute tolerances it is wrong or gives up, unless they are scaled; PDLP after presolve
+returns duals of the wrong sign for a maximisation, so that goes over as a minimisation.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import math
 import time
 from collections.abc import Callable, Collection
 from functools import cache, cached_property
@@ -44,6 +46,7 @@ _OPTIONS: dict[str, OptionValue] = {
 }
 
 _FOREVER = float("inf")
+_SMALL, _LARGE = 2.0**-8, 2.0**16  # costs or bounds all beyond these are scaled
 
 _ARGUMENTS = {"solver": "the method: Highs('ipm')", "time_limit": "solve(..., time_limit=..)"}
 
@@ -142,6 +145,7 @@ class HighsModel:
         self.version = self.highs.version()
         self._stop: threading.Event | None = None
         self._watched = False
+        self._given = frozenset(solver.options)
         self._first_order = solver.method == "pdlp"
         self._continuous = np.zeros(0, dtype=np.int32)  # tells HiGHS that no variable is an integer
         self.options: dict[str, object] = {}
@@ -164,6 +168,7 @@ class HighsModel:
     def load(self, program: LinearProgram) -> None:
         """Hand a whole program over; a basis from before is lost."""
         self._check(self._pass(program, program.numbers), "the program")
+        self._scale(program)
 
     def _pass(self, pattern: LinearProgram, numbers: Numbers) -> highspy.HighsStatus:
         matrix = pattern.matrix
@@ -191,6 +196,7 @@ class HighsModel:
 
     def change(self, program: LinearProgram, parts: Collection[str]) -> None:
         """Bring costs and bounds up to those of a program of the same matrix."""
+        self._scale(program)
         columns, rows = np.arange(program.num_variables, dtype=np.int32), np.arange(program.num_rows, dtype=np.int32)
         if "costs" in parts:
             self._check(
@@ -202,6 +208,14 @@ class HighsModel:
             self._check(
                 self.highs.changeRowsBounds(rows.size, rows, program.row_lower, program.row_upper), "the row bounds"
             )
+
+    def _scale(self, program: LinearProgram) -> None:
+        """Let HiGHS, whose tolerances are absolute, see small or large costs and bounds in units of their own size."""
+        bounds = np.concatenate((program.frame.finite_lower, program.frame.finite_upper))
+        for name, numbers in (("user_objective_scale", program.costs), ("user_bound_scale", bounds)):
+            exponent = _exponent(numbers)
+            if name not in self._given and exponent != self.options.get(name, 0):
+                self._set(name, exponent)
 
     def add_columns(self, program: LinearProgram, start: int) -> None:
         """Append the variables of a program from one on, with their coefficients."""
@@ -348,6 +362,18 @@ def _statuses(values: list[highspy.HighsBasisStatus]) -> StatusArray:
     array = np.minimum(np.fromiter(map(int, values), dtype=np.int8, count=len(values)), 3)
     array.setflags(write=False)
     return array
+
+
+def _exponent(numbers: FloatArray) -> int:
+    """Power of two that brings the largest of small numbers, or the least of large ones, near 1; 0 for others."""
+    sizes = np.abs(numbers)
+    largest = float(sizes.max(initial=0.0))
+    if 0.0 < largest < _SMALL:
+        return -math.frexp(largest)[1]
+    if largest > _LARGE:
+        least = float(sizes[sizes > 0].min())
+        return -math.frexp(least)[1] if least > _LARGE else 0
+    return 0
 
 
 def _int32(*arrays: npt.NDArray[np.integer]) -> list[npt.NDArray[np.int32]]:
