@@ -5,10 +5,13 @@ Reads an npz archive from standard input and writes one to standard output. Uses
 
 from __future__ import annotations
 
+import ctypes
 import io
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from typing import Any
 
@@ -18,9 +21,13 @@ from scipy import sparse
 
 Reply = dict[str, Any]
 
+_LOOK = 0.5  # seconds between looks for the parent
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+
 
 def main() -> None:
     """Answer one request; what the solvers print goes to standard error."""
+    _end_with_parent()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     with np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False) as archive:
@@ -34,6 +41,23 @@ def main() -> None:
     arrays = {name: reply.pop(name) for name in ("x", "row_duals") if name in reply}
     with answers:
         np.savez(answers, reply=np.array(json.dumps(reply)), **arrays)
+
+
+def _end_with_parent() -> None:
+    """See that this process ends when the one that wants its answer does, however that ends.
+
+    Linux can be asked to do it; elsewhere a thread looks, which cannot while PDLP runs.
+    """
+    parent = os.getppid()
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _glop(program: Reply, matrix: sparse.csc_matrix, request: Reply) -> Reply:
