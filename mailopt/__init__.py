@@ -13,7 +13,7 @@ that attains it: by dynamic programming and, independently, by linear programs o
 """
 
 from mailopt import errors, programs
-from mailopt.deviations import Deviation, DeviationClass, External, Swap
+from mailopt.deviations import Coarse, Deviation, DeviationClass, External, Internal, Partition, Restricted, Swap
 from mailopt.errors import MailoptError
 from mailopt.evaluation import (
     BestDeviation,
@@ -39,6 +39,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BestDeviation",
+    "Coarse",
     "CorrelatedPolicy",
     "DenseKernel",
     "Departure",
@@ -46,10 +47,13 @@ __all__ = [
     "Deviation",
     "DeviationClass",
     "External",
+    "Internal",
     "MailoptError",
     "MarkovGame",
+    "Partition",
     "Regret",
     "RegretGap",
+    "Restricted",
     "SparseKernel",
     "Swap",
     "TransitionKernel",

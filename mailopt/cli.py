@@ -22,7 +22,12 @@ import mailopt as mo
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 _out = Console(highlight=False)
 _SHOWN = 20  # departures in a table; --json has all
-_CLASSES: dict[str, mo.DeviationClass] = {"swap": mo.Swap(), "external": mo.External()}
+_CLASSES: dict[str, mo.DeviationClass] = {
+    "swap": mo.Swap(),
+    "external": mo.External(),
+    "coarse": mo.Coarse(),
+    "internal": mo.Internal(),
+}
 _METHODS = {"dp": "by dynamic programming", "lp": "by linear programming (HiGHS)"}
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
@@ -119,7 +124,7 @@ def certify(
     policy_file: Annotated[Path, typer.Argument(metavar="POLICY", help="Policy file, .json or .npz.")],
     expert_file: Annotated[Path | None, typer.Option("--expert", metavar="FILE", help="Expert policy file.")] = None,
     deviations: Annotated[
-        Literal["swap", "external"], typer.Option(help="What agents may do instead of obeying.")
+        Literal["swap", "external", "coarse", "internal"], typer.Option(help="What agents may do instead of obeying.")
     ] = "swap",
     method: Annotated[Literal["auto", "dp", "lp"], typer.Option(help="Dynamic or linear program.")] = "auto",
     as_json: Json = False,

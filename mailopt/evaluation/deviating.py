@@ -53,7 +53,7 @@ class BestDeviation:
         these are its dual values, which need be tight only at states that D reaches.
     completed
         True where the program says nothing (D_h(s) = 0) and the deviation was completed by obeying, or by the first
-        legal action if obeying is not in the class; shape of ``state_occupancy``. All False for ``"dp"``.
+        action that the class allows if obeying is not in it; shape of ``state_occupancy``. All False for ``"dp"``.
     method
         ``"dp"`` or ``"lp"``.
     truncation_error
@@ -173,7 +173,7 @@ def best_deviation(
     """
     obedience = values(game, policy, method=method)
     game.check_agent(agent)
-    check_deviations(deviations)
+    check_deviations(deviations, game)
     if resolve(method) == "lp":
         return by_program(game, policy, agent, deviations, obedience)
     return by_recursion(game, policy, [agent], deviations)[0].describe(game, policy, obedience)
@@ -225,14 +225,15 @@ def by_recursion(
     def tail(last: int) -> tuple[FloatArray, FloatArray]:
         found, errors = np.empty((len(tracked), game.num_states)), np.empty(len(tracked))
         for k, agent in enumerate(tracked):
-            found[k], choices[k][last], errors[k] = _stationary(game, policy.at(last), agent, deviations)
+            found[k], choices[k][last], errors[k] = _stationary(game, policy.at(last), agent, deviations, last)
         return found, errors
 
     def backup(h: int, following: FloatArray | None) -> FloatArray:
         q = action_values(game, h, following, tracked)
         found = np.empty((len(tracked), game.num_states))
         for k, agent in enumerate(tracked):
-            found[k], choices[k][h] = deviations.best_response(stage_gains(game, policy.at(h), q[k], agent))
+            gains = stage_gains(game, policy.at(h), q[k], agent)
+            found[k], choices[k][h] = deviations.best_response(game, agent, h, gains)
         return found
 
     with overflow_is_checked():
@@ -244,14 +245,14 @@ def by_recursion(
 
 
 def _stationary(
-    game: MarkovGame, sigma: FloatArray, agent: int, deviations: DeviationClass
+    game: MarkovGame, sigma: FloatArray, agent: int, deviations: DeviationClass, step: int
 ) -> tuple[FloatArray, IntArray, float]:
     """V(s) and choices of the best deviation from a policy repeated for ever in a discounted game, and the error."""
     discount = float(game.discount or 0.0)
 
     def backup(current: FloatArray) -> tuple[FloatArray, IntArray]:
         q = action_values(game, 0, current, [agent])
-        best, choices = deviations.best_response(stage_gains(game, sigma, q[0], agent))
+        best, choices = deviations.best_response(game, agent, step, stage_gains(game, sigma, q[0], agent))
         return best[None], choices
 
     def evaluate(choices: IntArray | None, guess: FloatArray) -> FloatArray:
@@ -271,21 +272,23 @@ def by_program(
 ) -> BestDeviation:
     """Solve the deviation occupancy program and read the deviation off its occupancy."""
     solution = HighsSession(deviation_program(game, policy, agent, deviations)).solve().require_optimal()
-    n, cells = game.actions[agent], deviations.cells(game.actions[agent])
-    z = solution["z"][:, :, cells, :]
+    atoms = deviations.atoms(game.actions[agent], agent)
+    masses = solution["z"].reshape(*solution["D"].shape, -1)
+    picked = [deviations.pick(game, agent, h, mass)[1] for h, mass in enumerate(masses)]
     states = solution["D"]
-    completed = ~(z.max(axis=(2, 3)) > 0)
-    default = game.legal[agent].argmax(axis=1)[:, None].repeat(n, axis=1)
-    if deviations.contains_obedience:
-        default = np.where(game.legal[agent], np.arange(n), default)
-    choices = np.where(completed[:, :, None], default, z.argmax(axis=3))
+    deviation = Deviation.deterministic(agent, by_stage(game, np.stack(picked)))
+    z = (masses @ atoms.table()).reshape(*masses.shape[:2], game.actions[agent], -1)
+    if not game.legal[agent].all():  # what is illegal is never recommended, and the program does not care
+        played = np.stack([d[:, None, None] * deviation.at(h) for h, d in enumerate(states)])
+        z = np.where(game.legal[agent][:, :, None], z, played)
+    completed = ~(masses.max(axis=2) > 0)
     value = float(require_finite(np.asarray(solution.objective)))
     return BestDeviation(
         agent=agent,
         deviations=deviations,
         value=value,
         gain=value - float(obedience.value[agent]),
-        deviation=Deviation.deterministic(agent, by_stage(game, choices)),
+        deviation=deviation,
         occupancy=by_stage(game, z),
         state_occupancy=by_stage(game, states),
         state_values=by_stage(game, game.occupancy_mass * solution.duals("flow")),

@@ -119,7 +119,7 @@ def regret(
     -0.5
     """
     obedience = values(game, policy, method=method)
-    check_deviations(deviations)
+    check_deviations(deviations, game)
     agents = range(game.num_agents)
     if resolve(method) == "lp":
         found = [by_program(game, policy, i, deviations, obedience) for i in agents]

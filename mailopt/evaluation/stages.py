@@ -105,10 +105,8 @@ def obedient_backup(sigma: FloatArray, q: FloatArray) -> FloatArray:
 
 
 def stage_gains(game: MarkovGame, sigma: FloatArray, q: FloatArray, agent: int) -> FloatArray:
-    """C(s, a, b) = sum_k sigma(a, k|s) Q(s, b, k), shape (S, n, n); ``-inf`` where b is illegal.
+    """C(s, a, b) = sum_k sigma(a, k|s) Q(s, b, k), shape (S, n, n).
 
     This is U + K V of the deviation occupancy program, without ever forming K.
     """
-    gains = game.unfold(sigma, agent) @ np.swapaxes(game.unfold(q, agent), -1, -2)
-    legal = game.legal[agent]
-    return gains if legal.all() else np.where(legal[:, None, :], gains, -np.inf)
+    return np.asarray(game.unfold(sigma, agent) @ np.swapaxes(game.unfold(q, agent), -1, -2))

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 from scipy import sparse
 
-from mailopt.deviations import DeviationClass, Swap, check_deviations
+from mailopt.deviations import Atoms, DeviationClass, Swap, check_deviations
 from mailopt.errors import InvalidOption
 from mailopt.games.game import MarkovGame
 from mailopt.games.kernels import DenseKernel
-from mailopt.games.numbers import FloatArray, IntArray
+from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.programs.stages import arrivals, for_stages, inflow
 from mailopt_solvers import LinearProgram, ProgramBuilder
@@ -48,8 +48,9 @@ def deviation(
     agent
         The deviating agent.
     deviations
-        The class. Recommendations that it cannot tell apart share a row of z: the block ``z`` has shape
-        (T, S, cells, n), cells = n for swap and 1 for external deviations.
+        The class. The block ``z`` has shape (T, S, cells, n) where each cell of recommendations picks one action:
+        n cells for swap, 1 for external deviations. For classes such as internal ones, it has one variable for each
+        atom of the class, (T, S, W): the mass with which that map from recommendations to actions is picked.
     formulation
         ``"direct"`` has K in the flow rows. ``"linked"`` adds variables y_h(s,b,k) = sum_a sigma_h(a,k|s) z_h(s,a,b)
         (rows ``link``), so that the flow rows have the nonzeros of P and not those of K: the choice for sparse games.
@@ -75,32 +76,34 @@ def deviation(
     """
     check_policy(game, policy)
     game.check_agent(agent)
-    check_deviations(deviations)
+    check_deviations(deviations, game)
     if formulation not in ("auto", "direct", "linked"):
         raise InvalidOption(f"formulation is {formulation!r}; it must be 'auto', 'direct' or 'linked'")
     stages, n = game.num_stages(policy.num_steps), game.actions[agent]
-    cells = deviations.cells(n)
-    told = int(cells.max()) + 1
+    atoms = deviations.atoms(n, agent)
+    groups = atoms.num_groups
     moves = game.horizon != 1
     linked = formulation == "linked" or (
         formulation == "auto" and moves and not isinstance(game.kernels[0], DenseKernel)
     )
-    spreads = for_stages([_spread(game, policy.at(h), agent, cells) for h in range(policy.num_steps or 1)], stages)
+    spreads = for_stages([_spread(game, policy.at(h), agent, atoms) for h in range(policy.num_steps or 1)], stages)
     rewards = [game.reward(h)[agent].ravel() / game.occupancy_mass for h in range(stages)]
 
     builder = ProgramBuilder("max")
     side = inflow(game, stages)
     states = builder.add_variables("D", side.shape, lower=-np.inf)
-    shape = (stages, game.num_states, told, n)
+    shape = (stages, game.num_states, *atoms.shape)
+    allowed = [deviations.allowed_atoms(game, agent, h) for h in range(stages)]
     z = builder.add_variables(
         "z",
         shape,
-        upper=np.where(game.legal[agent][:, None, :], np.inf, 0.0),
+        upper=np.stack([np.full(shape[1:], np.inf) if can is None else _open(can, shape[1:]) for can in allowed]),
         costs=0.0 if linked else np.stack([m @ r for m, r in zip(spreads, rewards, strict=True)]).reshape(shape),
     )
-    chosen = sparse.kron(sparse.eye_array(z.size // n), np.ones((1, n)))
-    occupied = sparse.kron(sparse.eye_array(side.size), np.ones((told, 1)))
-    builder.add_rows("told", shape[:-1], {z: chosen, states: -occupied}, lower=0.0, upper=0.0)
+    picks = sparse.csr_array((np.arange(groups)[:, None] == atoms.group).astype(np.float64))
+    chosen = sparse.kron(sparse.eye_array(side.size), picks, format="csr")
+    occupied = sparse.kron(sparse.eye_array(side.size), np.ones((groups, 1)))
+    builder.add_rows("told", (*side.shape, groups), {z: chosen, states: -occupied}, lower=0.0, upper=0.0)
     rows = for_stages([kernel.rows() for kernel in game.kernels], stages)
     everywhere = sparse.eye_array(side.size)
     if linked:
@@ -117,17 +120,20 @@ def deviation(
     return builder.build()
 
 
-def _spread(game: MarkovGame, sigma: FloatArray, agent: int, cells: IntArray) -> sparse.csr_array:
-    """Matrix M (S*cells*n, S*A) with M[(s,cell,b), (s,b,k)] = sum over a in the cell of sigma(a,k|s)."""
-    n, told = game.actions[agent], int(cells.max()) + 1
-    members = (np.arange(told)[:, None] == cells).astype(np.float64)
-    weights = members @ game.unfold(sigma, agent)  # (S, cells, K)
+def _open(allowed: BoolArray, shape: tuple[int, ...]) -> FloatArray:
+    return np.where(allowed, np.inf, 0.0).reshape(shape)
+
+
+def _spread(game: MarkovGame, sigma: FloatArray, agent: int, atoms: Atoms) -> sparse.csr_array:
+    """Matrix M (S*W, S*A) with M[(s,w), (s,b,k)] = sum of sigma(a,k|s) over the a at which the atom w plays b."""
+    n, size = game.actions[agent], game.num_states
+    weights = game.unfold(sigma, agent)  # (S, n, K)
     joint = game.unfold(np.arange(game.num_joint_actions), agent)  # (n, K)
-    s, cell, k = np.nonzero(weights)
-    rows = ((s * told + cell) * n)[:, None] + np.arange(n)
+    s, told, k = np.nonzero(weights)
+    rows = ((s * n + told) * n)[:, None] + np.arange(n)
     columns = (s * game.num_joint_actions)[:, None] + joint[:, k].T
-    data = np.repeat(weights[s, cell, k], n)
-    size = game.num_states
-    return sparse.csr_array(
-        (data, (rows.ravel(), columns.ravel())), shape=(size * told * n, size * game.num_joint_actions)
+    data = np.repeat(weights[s, told, k], n)
+    every = sparse.csr_array(
+        (data, (rows.ravel(), columns.ravel())), shape=(size * n * n, size * game.num_joint_actions)
     )
+    return sparse.csr_array(sparse.kron(sparse.eye_array(size), sparse.csr_array(atoms.table()), format="csr") @ every)
