@@ -6,6 +6,7 @@ come as arrays with one more axis, one HiGHS object is kept, and all answers are
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 
@@ -15,9 +16,11 @@ from scipy import sparse
 from mailopt_solvers.backends.highs import Highs, HighsModel
 from mailopt_solvers.dispatch import check_time_limit, remaining, solve
 from mailopt_solvers.errors import InvalidOption, InvalidProgram, MailoptError, TimeLimit
-from mailopt_solvers.program import FloatArray, Frame, LinearProgram, Numbers, doubles, find_block
+from mailopt_solvers.program import FloatArray, Frame, LinearProgram, Numbers, doubles, find_block, require_program
 from mailopt_solvers.registry import require_installed, select_solver
 from mailopt_solvers.residuals import BoolArray, Candidate, Sizes, acceptable, relative, residuals
+from mailopt_solvers.solver import Request
+from mailopt_solvers.supervision import QUICK, supervised
 
 _CHUNK = 1 << 22  # numbers in one temporary array of the check
 
@@ -113,6 +116,7 @@ def solve_batch(
     array([3., 6.])
     """
     check_time_limit(time_limit)
+    require_program(program)
     if solver is None:
         chosen = select_solver(program).solver
         solver = chosen if isinstance(chosen, Highs) else Highs()
@@ -125,10 +129,22 @@ def solve_batch(
     x, row_duals = np.zeros((data.count, program.num_variables)), np.zeros((data.count, program.num_rows))
     claimed = np.zeros(data.count, dtype=bool)
     model = HighsModel(solver)
-    for k in range(data.count):
-        if deadline is not None and time.perf_counter() >= deadline:
-            raise TimeLimit(f"out of time after {k} of {data.count} programs; raise time_limit = {time_limit}")
-        claimed[k] = model.solve_raw(program, data.numbers(k), x[k], row_duals[k])
+
+    def run(stop: threading.Event | None) -> None:
+        for k in range(data.count):
+            if deadline is not None and time.perf_counter() >= deadline:
+                raise TimeLimit(f"out of time after {k} of {data.count} programs; raise time_limit = {time_limit}")
+            if stop is not None:
+                if stop.is_set():
+                    return
+                model.prepare(Request(remaining(deadline), None, stop))
+            claimed[k] = model.solve_raw(program, data.numbers(k), x[k], row_duals[k])
+
+    if time_limit is None and program.num_nonzeros <= QUICK:
+        run(None)  # Ctrl-C comes between two programs
+    else:
+        stop = threading.Event()
+        supervised(lambda: run(stop), solver.name, time_limit, stop)
     good = claimed & data.passing(x, row_duals, solver.tolerance)
     attempts = {}
     for k in map(int, np.flatnonzero(~good)):

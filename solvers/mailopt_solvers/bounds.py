@@ -20,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mailopt_solvers.errors import InvalidProgram
-from mailopt_solvers.program import FloatArray, LinearProgram, doubles
+from mailopt_solvers.program import FloatArray, LinearProgram, doubles, require_program
 
 IntArray = npt.NDArray[np.integer]
 
 _U = 2.0**-53
 _OMEGA = 2.0**-1022
 _ROUNDS = 20
+_FACTORS = (1.0, 1.0 - 2.0**-44, 1.0 + 2.0**-44, 1.0 - 2.0**-30, 1.0 + 2.0**-30)
 
 
 def dual_bound(
@@ -67,15 +68,21 @@ def dual_bound(
     >>> 0.999999999 < dual_bound(lp, np.array([1.0])) <= 1.0
     True
     """
+    require_program(program)
     y = _vector(row_duals, program.num_rows, "row_duals")
     if not np.isfinite(y).all():
         raise InvalidProgram("row_duals has entries that are not finite")
     n = program.num_variables
     low = program.lower if lower is None else np.maximum(program.lower, _vector(lower, n, "lower bounds"))
     high = program.upper if upper is None else np.minimum(program.upper, _vector(upper, n, "upper bounds"))
-    if program.sense == "min":
-        return _lower(program, program.costs, y, low, high, program.offset)
-    return -_lower(program, -program.costs, -y, low, high, -program.offset)
+    if (low > high).any():
+        raise InvalidProgram("the further bounds contradict each other or those of the program")
+    sign = 1.0 if program.sense == "min" else -1.0
+    for factor in _FACTORS:  # a slightly different y may spare a variable without bounds a reduced cost of wrong sign
+        bound = _lower(program, sign * program.costs, sign * factor * y, low, high, sign * program.offset)
+        if math.isfinite(bound):
+            break
+    return sign * bound
 
 
 def _vector(values: FloatArray, size: int, what: str) -> FloatArray:

@@ -11,9 +11,20 @@ import numpy.typing as npt
 from scipy import sparse
 
 from mailopt_solvers.errors import InvalidProgram
-from mailopt_solvers.program import Block, FloatArray, LinearProgram, Sense, check_shape, doubles, find_block
+from mailopt_solvers.program import (
+    Block,
+    FloatArray,
+    LinearProgram,
+    Sense,
+    check_sense,
+    check_shape,
+    doubles,
+    find_block,
+)
 
 Bound = float | FloatArray
+Terms = Mapping[Block, Any] | Mapping[str, Any]
+"""Matrices, sparse or full, by block or its name."""
 
 
 class ProgramBuilder:
@@ -40,6 +51,7 @@ class ProgramBuilder:
     """
 
     def __init__(self, sense: Sense = "min", offset: float = 0.0) -> None:
+        check_sense(sense, offset)
         self._sense: Sense = sense
         self._offset = offset
         self._variables: dict[str, Block] = {}
@@ -68,28 +80,27 @@ class ProgramBuilder:
         self,
         name: str,
         shape: tuple[int, ...],
-        terms: Mapping[Block, sparse.sparray],
+        terms: Terms,
         *,
         lower: Bound = -math.inf,
         upper: Bound = math.inf,
     ) -> Block:
         """Add a block of rows ``lower <= sum over blocks of M x_block <= upper``.
 
-        Each matrix M has one row per member of the new block and one column per member of its variable block.
+        The terms are matrices M, sparse or full, by variable block or its name: one row per member of the new block,
+        one column per member of the variable block.
         """
         block = next_block(self._rows, name, shape, "row")
-        for variables, matrix in terms.items():
-            if self._variables.get(variables.name) != variables:
-                raise InvalidProgram(f"row block {name!r}: variable block {variables.name!r} is not of this builder")
-            if matrix.shape != (block.size, variables.size):
-                raise InvalidProgram(
-                    f"row block {name!r}: the matrix on {variables.name!r} has shape {matrix.shape}, "
-                    f"expected {(block.size, variables.size)}"
-                )
+        found = []
+        for key, given in check_terms(terms).items():
+            variables = find_block(self._variables, key.name if isinstance(key, Block) else key, "variable")
+            if isinstance(key, Block) and key != variables:
+                raise InvalidProgram(f"row block {name!r}: variable block {key.name!r} is not of this builder")
+            found.append((variables.start, entries(given, (block.size, variables.size), name, variables.name)))
         sides = (spread(lower, block, "lower"), spread(upper, block, "upper"))
         self._rows[name] = block
         self._sides.append(sides)
-        self._terms += [(block.start, v.start, sparse.coo_array(matrix)) for v, matrix in terms.items()]
+        self._terms += [(block.start, start, matrix) for start, matrix in found]
         return block
 
     def build(self) -> LinearProgram:
@@ -140,19 +151,30 @@ def spread(value: Bound, block: Block, what: str) -> FloatArray:
         ) from None
 
 
-def stacked(
-    terms: Mapping[str, sparse.sparray], blocks: Mapping[str, Block], size: int, new: Block, kind: str
-) -> sparse.coo_array:
+def check_terms(terms: object) -> Mapping[Any, Any]:
+    """Require a dictionary."""
+    if not isinstance(terms, Mapping):
+        raise InvalidProgram(f"terms is {terms!r:.80}; give a dictionary of matrices by block")
+    return terms
+
+
+def entries(matrix: Any, shape: tuple[int, int], new: str, old: str) -> sparse.coo_array:
+    """Entries of a matrix, sparse or full, of the shape that two blocks ask for."""
+    array = matrix if sparse.issparse(matrix) else doubles(matrix, f"block {new!r}: the matrix on {old!r}")
+    if array.shape != shape or array.dtype.kind not in "iuf":
+        raise InvalidProgram(
+            f"block {new!r}: the matrix on {old!r} has shape {array.shape} and dtype {array.dtype}, expected {shape} "
+            f"real numbers"
+        )
+    return sparse.coo_array(array)
+
+
+def stacked(terms: Terms, blocks: Mapping[str, Block], size: int, new: Block, kind: str) -> sparse.coo_array:
     """Place one matrix (old block's size, new block's size) per named block below each other, (size, new size)."""
     parts = []
-    for name, matrix in terms.items():
-        block = find_block(blocks, name, kind)
-        if matrix.shape != (block.size, new.size):
-            raise InvalidProgram(
-                f"block {new.name!r}: the matrix on {name!r} has {matrix.shape} entries (old by new), "
-                f"expected {(block.size, new.size)}"
-            )
-        parts.append((block.start, sparse.coo_array(matrix)))
+    for key, matrix in terms.items():
+        block = find_block(blocks, key.name if isinstance(key, Block) else key, kind)
+        parts.append((block.start, entries(matrix, (block.size, new.size), new.name, block.name)))
     return sparse.coo_array(
         (
             _concatenate([t.data for _, t in parts]),

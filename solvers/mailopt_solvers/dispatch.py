@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from mailopt_solvers.backends.highs import Highs
 from mailopt_solvers.basis import Basis
 from mailopt_solvers.errors import InvalidOption, SolverFailed
-from mailopt_solvers.program import LinearProgram
+from mailopt_solvers.program import LinearProgram, require_program
 from mailopt_solvers.registry import require_installed, select_solver, solver_named
 from mailopt_solvers.solution import Solution, Termination
-from mailopt_solvers.solver import Capability, Request, Solver
+from mailopt_solvers.solver import Answer, Capability, Request, Solver
 from mailopt_solvers.supervision import answered
 from mailopt_solvers.verification import Prove, verified
 
@@ -61,6 +61,7 @@ def solve(
     TimeLimit
         The solver did not stop although its time was over.
     """
+    require_program(program)
     if solver == "auto":
         chosen = select_solver(program).solver
     elif isinstance(solver, str):
@@ -80,7 +81,9 @@ def solve(
 
         return repr(tried), call
 
-    return first_success([attempt(chosen, basis), *(attempt(other, None) for other in chosen.fallbacks())])
+    others = chosen.fallbacks()
+    attempts = [attempt(chosen, basis), *(attempt(other, None) for other in others)]
+    return first_success([*attempts, no_optimum(program, chosen, deadline)] if others else attempts)
 
 
 def first_success(attempts: Iterable[Attempt]) -> Solution:
@@ -103,6 +106,18 @@ def first_success(attempts: Iterable[Attempt]) -> Solution:
     if len(failures) > 1:
         raise type(last)(f"{len(failures)} attempts failed: " + "; then ".join(failures)) from last
     raise last
+
+
+def no_optimum(program: LinearProgram, solver: Solver, deadline: float | None) -> Attempt:
+    """Last resort where no method has an answer: a proof that the program is infeasible or unbounded."""
+
+    def call(attempts: tuple[str, ...]) -> Solution:
+        nothing = Answer(
+            Termination.UNBOUNDED, "", "no method has an answer; proved with second programs", solver.options
+        )
+        return verified(program, nothing, solver, prover(deadline), attempts)
+
+    return "proof that there is no optimum", call
 
 
 def prover(deadline: float | None) -> Prove:

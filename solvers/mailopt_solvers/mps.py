@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from mailopt_solvers.errors import InvalidProgram
-from mailopt_solvers.program import Block, LinearProgram
+from mailopt_solvers.program import Block, LinearProgram, require_program
 
 _NAME = re.compile(r"[^\s\[\]$*][^\s\[\]]*")
 _MEMBER = re.compile(r"(?P<block>[^\[\]]+)\[(?P<index>\d+(,\d+)*)\]")
@@ -37,6 +37,7 @@ def write_mps(program: LinearProgram, path: str | os.PathLike[str]) -> None:
     OSError
         The file cannot be written.
     """
+    require_program(program)
     target = Path(path)
     lines = _lines(program)  # before anything is written
     with tempfile.NamedTemporaryFile(
@@ -61,8 +62,8 @@ def read_mps(path: str | os.PathLike[str]) -> LinearProgram:
     Raises
     ------
     InvalidProgram
-        Not an MPS file, not a linear program (integer variables, quadratic terms), or with coefficients of at most
-        1e-12, which HiGHS would drop.
+        Not an MPS file, not a linear program (integer variables, quadratic terms), or one that HiGHS would change:
+        coefficients of at most 1e-12, unknown rows, duplicates.
     OSError
         The file cannot be read.
     """
@@ -73,23 +74,24 @@ def read_mps(path: str | os.PathLike[str]) -> LinearProgram:
         pass  # a missing or unreadable file is an OSError, not a parse error
     highs = highspy.Highs()  # type: ignore[no-untyped-call]
     for name, value in {
-        "output_flag": False,
+        "log_to_console": False,
         "small_matrix_value": 1e-12,
         "infinite_bound": math.inf,
         "infinite_cost": math.inf,
     }.items():
         highs.setOptionValue(name, value)
+    said: list[str] = []
+    highs.cbLogging.subscribe(lambda event: said.append(event.message.strip()))
     status = highs.readModel(str(source))
+    complaints = "; ".join(line for line in said if line.startswith(("WARNING", "ERROR")))
     if status.name == "kError":
-        raise InvalidProgram(f"{source} is not an MPS file that HiGHS can read")
+        raise InvalidProgram(f"{source} is not an MPS file that HiGHS can read: {complaints}")
     model = highs.getModel()
     lp = model.lp_
     if any(kind.name != "kContinuous" for kind in lp.integrality_) or model.hessian_.dim_:
         raise InvalidProgram(f"{source} has integer variables or quadratic terms; only linear programs can be read")
-    if status.name == "kWarning":
-        raise InvalidProgram(
-            f"HiGHS reads {source} only with changes, such as dropping coefficients of at most 1e-12; rescale it"
-        )
+    if complaints:
+        raise InvalidProgram(f"HiGHS does not take {source} as it stands: {complaints}")
     size = (lp.num_row_, lp.num_col_)
     by_columns = lp.a_matrix_.format_ == highspy.MatrixFormat.kColwise
     arrays = (np.array(lp.a_matrix_.value_), np.array(lp.a_matrix_.index_), np.array(lp.a_matrix_.start_))

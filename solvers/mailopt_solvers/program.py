@@ -167,12 +167,9 @@ class LinearProgram:
             raise InvalidProgram(f"matrix has {matrix.shape[1]} columns but there are {n} costs")
         if matrix.nnz > _MAX_INDEX or max(m, n) > _MAX_INDEX:
             raise InvalidProgram(f"program too large: {m} rows, {n} columns, {matrix.nnz} nonzeros (2^31 - 1 at most)")
-        if self.sense not in ("min", "max"):
-            raise InvalidProgram(f"sense is {self.sense!r}; it must be 'min' or 'max'")
-        if not isinstance(self.offset, int | float | np.integer | np.floating) or not math.isfinite(self.offset):
-            raise InvalidProgram(f"offset is {self.offset!r}; it must be a finite number")
-        variables = dict(self.variables) or {"x": Block("x", 0, (n,))}
-        rows = dict(self.rows) or {"rows": Block("rows", 0, (m,))}
+        check_sense(self.sense, self.offset)
+        variables = _blocks(self.variables, "variable") or {"x": Block("x", 0, (n,))}
+        rows = _blocks(self.rows, "row") or {"rows": Block("rows", 0, (m,))}
         _check_blocks(variables, n, "variable")
         _check_blocks(rows, m, "row")
         row_lower = _vector(self.row_lower, "lower bounds of the rows")
@@ -314,6 +311,11 @@ class LinearProgram:
         """Stored entries of A."""
         return int(self.matrix.nnz)
 
+    def __reduce__(self) -> tuple[type[LinearProgram], tuple[Any, ...]]:
+        """Pickle as the arguments that make it."""
+        arrays = (self.costs, self.matrix, self.row_lower, self.row_upper, self.lower, self.upper)
+        return LinearProgram, (*arrays, self.sense, self.offset, dict(self.variables), dict(self.rows))
+
     @property
     def numbers(self) -> Numbers:
         """Everything that :meth:`changed` can change."""
@@ -374,17 +376,42 @@ def _check_blocks(blocks: Mapping[str, Block], size: int, kind: str) -> None:
         raise InvalidProgram(f"the {kind} blocks cover {expected} of {size} {kind}s")
 
 
+def check_sense(sense: object, offset: object) -> None:
+    """Require a direction and a finite offset."""
+    if not isinstance(sense, str) or sense not in ("min", "max"):
+        raise InvalidProgram(f"sense is {sense!r}; it must be 'min' or 'max'")
+    number = isinstance(offset, int | float | np.integer | np.floating) and not isinstance(offset, bool)
+    if not number or not abs(offset) <= np.finfo(np.float64).max:  # type: ignore[arg-type]
+        raise InvalidProgram(f"offset is {offset!r:.80}; it must be a finite number")
+
+
+def _blocks(given: object, kind: str) -> dict[str, Block]:
+    if not isinstance(given, Mapping) or not all(isinstance(block, Block) for block in given.values()):
+        raise InvalidProgram(f"the {kind} blocks are {given!r:.80}; give a dictionary of Block objects by name")
+    return dict(given)
+
+
 def check_shape(block: Block, kind: str) -> None:
     """Require a tuple of counts."""
+    if not isinstance(block.name, str) or not block.name:
+        raise InvalidProgram(f"{kind} block {block.name!r}: a name must be a string that is not empty")
     if not isinstance(block.shape, tuple) or not all(
         isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 0 for k in block.shape
     ):
         raise InvalidProgram(f"{kind} block {block.name!r} has shape {block.shape!r}; give a tuple of counts")
 
 
+def require_program(program: object) -> None:
+    """Raise :class:`InvalidProgram` unless this is a linear program."""
+    if not isinstance(program, LinearProgram):
+        hints = {"ProgramBuilder": "call its build()", "ExactProgram": "take solve_exact, or its rounded()"}
+        hint = hints.get(type(program).__name__, "give a LinearProgram")
+        raise InvalidProgram(f"program is {program!r:.80}; {hint}")
+
+
 def find_block(blocks: Mapping[str, Block], name: str, kind: str) -> Block:
     """Look a block up by name; an unknown one is an error that lists those that exist."""
-    if name not in blocks:
+    if not isinstance(name, str) or name not in blocks:
         raise UnknownBlock(f"there is no {kind} block {name!r}; there are {', '.join(map(repr, blocks))}")
     return blocks[name]
 

@@ -50,8 +50,8 @@ def why_no_farkas_ray(program: LinearProgram, ray: FloatArray | None) -> str | N
     """Say why multipliers y do not prove a program infeasible, or None if they do.
 
     They do if sum_i min(y_i rl_i, y_i ru_i) > max over the box of y'A x. That is decided with every rounding error
-    accounted for; only where variables without bounds defeat this, coefficients (A'y)_j up to 1e-12 of their terms pass
-    as 0.
+    accounted for; only where variables without bounds defeat this, coefficients (A'y)_j up to 1e-12 of the largest that
+    such a y could make of the column pass as 0.
     """
     if ray is None:
         return "there are no Farkas multipliers"
@@ -61,7 +61,7 @@ def why_no_farkas_ray(program: LinearProgram, ray: FloatArray | None) -> str | N
         return None
     y = np.where((ray > 0) & np.isneginf(program.row_lower) | (ray < 0) & np.isposinf(program.row_upper), 0.0, ray)
     pull = program.priced(y)
-    pull = np.where(np.abs(pull) <= _TOLERANCE * (abs(program.matrix).T @ np.abs(y)), 0.0, pull)
+    pull = np.where(np.abs(pull) <= _TOLERANCE * program.sums[1] * np.abs(y).max(initial=0.0), 0.0, pull)
     side, reach = (
         np.where(y > 0, program.row_lower, program.row_upper),
         np.where(pull > 0, program.upper, program.lower),
@@ -77,7 +77,7 @@ def why_no_direction(program: LinearProgram, ray: FloatArray | None) -> str | No
     """Say why r is no direction of unbounded improvement, or None if it is.
 
     It is one if c r improves the objective and neither A r nor r runs against a finite bound, both up to 1e-12 of
-    their terms.
+    the largest that such an r could make of the row.
     """
     if ray is None:
         return "there is no direction of unbounded improvement"
@@ -87,9 +87,7 @@ def why_no_direction(program: LinearProgram, ray: FloatArray | None) -> str | No
     if not gain > _TOLERANCE * float(np.abs(program.costs) @ np.abs(ray)):
         return f"along the direction the objective improves by {gain:.3g}"
     moves = np.concatenate((program.activities(ray), ray))
-    sizes = np.concatenate(
-        (np.asarray(abs(program.matrix) @ np.abs(ray)), np.full(ray.size, np.abs(ray).max(initial=0.0)))
-    )
+    sizes = np.concatenate((program.sums[0], np.ones(ray.size))) * np.abs(ray).max(initial=0.0)
     frame = program.frame
     against = np.maximum(np.where(frame.no_lower == 0, -moves, 0.0), np.where(frame.no_upper == 0, moves, 0.0))
     worst = float((against - _TOLERANCE * sizes).max(initial=0.0))

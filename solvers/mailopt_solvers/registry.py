@@ -29,7 +29,7 @@ def solver_named(name: str) -> Solver:
         There is no such name, or it cannot be used here; the message says why and lists those that can.
     """
     for solver in _all():
-        if solver.name == name:
+        if name in (solver.name, f"{solver.backend}-{solver.method}"):
             return require_installed(solver)
     raise SolverNotInstalled(
         f"unknown solver {name!r}; available: {', '.join(map(repr, available_solvers()))} or 'auto'"

@@ -10,10 +10,10 @@ from scipy import sparse
 
 from mailopt_solvers.backends.highs import Highs, HighsModel
 from mailopt_solvers.basis import Basis
-from mailopt_solvers.builder import Bound, next_block, spread, stacked
-from mailopt_solvers.dispatch import Attempt, check_time_limit, first_success, prover, remaining
+from mailopt_solvers.builder import Bound, Terms, check_terms, next_block, spread, stacked
+from mailopt_solvers.dispatch import Attempt, check_time_limit, first_success, no_optimum, prover, remaining
 from mailopt_solvers.errors import InvalidOption, InvalidProgram
-from mailopt_solvers.program import Block, FloatArray, LinearProgram, find_block
+from mailopt_solvers.program import Block, FloatArray, LinearProgram, find_block, require_program
 from mailopt_solvers.registry import require_installed, select_solver
 from mailopt_solvers.solution import Solution
 from mailopt_solvers.solver import Answer, Request, Solver
@@ -64,6 +64,7 @@ class HighsSession:
     """
 
     def __init__(self, program: LinearProgram, solver: Highs | None = None) -> None:
+        require_program(program)
         if solver is None:
             chosen = select_solver(program).solver
             solver = chosen if isinstance(chosen, Highs) else Highs()
@@ -79,6 +80,7 @@ class HighsSession:
 
     def load(self, program: LinearProgram) -> None:
         """Take another program and solve it from scratch, in the same HiGHS object."""
+        require_program(program)
         self._drop_basis()
         self.program = program
 
@@ -128,7 +130,7 @@ class HighsSession:
         self,
         name: str,
         shape: tuple[int, ...],
-        terms: Mapping[str, sparse.sparray] | None = None,
+        terms: Terms | None = None,
         *,
         lower: Bound = 0.0,
         upper: Bound = np.inf,
@@ -149,7 +151,7 @@ class HighsSession:
         """
         old = self.program
         block = next_block(dict(old.variables), name, shape, "variable")
-        columns = stacked(terms or {}, old.rows, old.num_rows, block, "row").tocsc()
+        columns = stacked(check_terms(terms or {}), old.rows, old.num_rows, block, "row").tocsc()
         values = [spread(v, block, what) for v, what in ((costs, "costs"), (lower, "lower"), (upper, "upper"))]
         self.program = LinearProgram(
             np.concatenate((old.costs, values[0])),
@@ -172,7 +174,7 @@ class HighsSession:
         self,
         name: str,
         shape: tuple[int, ...],
-        terms: Mapping[str, sparse.sparray],
+        terms: Terms,
         *,
         lower: Bound = -np.inf,
         upper: Bound = np.inf,
@@ -192,9 +194,8 @@ class HighsSession:
         """
         old = self.program
         block = next_block(dict(old.rows), name, shape, "row")
-        rows = stacked(
-            {k: v.T for k, v in terms.items()}, old.variables, old.num_variables, block, "variable"
-        ).T.tocsr()
+        turned = {key: (m if sparse.issparse(m) else np.asarray(m)).T for key, m in check_terms(terms).items()}
+        rows = stacked(turned, old.variables, old.num_variables, block, "variable").T.tocsr()
         low, high = spread(lower, block, "lower"), spread(upper, block, "upper")
         self.program = LinearProgram(
             old.costs,
@@ -213,15 +214,18 @@ class HighsSession:
         self._start = None
         return block
 
-    def set_basis(self, basis: Basis) -> None:
-        """Start the next solve from a basis.
+    def set_basis(self, basis: Basis | Solution) -> None:
+        """Start the next solve from a basis, or from that of a solution.
 
         Raises
         ------
         InvalidProgram
             It does not fit the program.
         """
-        self._start = basis.require_fit(self.program)
+        found = basis.basis if isinstance(basis, Solution) else basis
+        if not isinstance(found, Basis):
+            raise InvalidOption(f"basis is {basis!r}; give a Basis or a Solution that has one")
+        self._start = found.require_fit(self.program)
 
     def solve(self, *, time_limit: float | None = None) -> Solution:
         """Solve the program as it stands, from the last basis or the one that was given.
@@ -253,6 +257,8 @@ class HighsSession:
                 return verified(program, answer, other, prover(deadline), attempts)
 
             yield repr(other), there
+        if solver.fallbacks():
+            yield no_optimum(program, solver, deadline)
 
     def _run(self, request: Request) -> Answer:
         """Bring HiGHS up to date and run it; if that breaks off, its object is not used again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -157,7 +157,15 @@ class Solver(ABC):
     def _key(self) -> tuple[str, dict[str, object]]:
         return self.method, dict(self.options)
 
+    def __reduce__(self) -> tuple[Callable[..., Solver], tuple[type[Solver], str, dict[str, object]]]:
+        """Pickle as the call that makes it."""
+        return _made, (type(self), *self._key())
+
     def __repr__(self) -> str:
         """Show the call that makes it."""
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())
         return f"{type(self).__name__}({self.method!r}{options})"
+
+
+def _made(kind: type[Solver], method: str, options: dict[str, object]) -> Solver:
+    return kind(method, **options)

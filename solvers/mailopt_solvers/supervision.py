@@ -18,7 +18,7 @@ T = TypeVar("T")
 _GRACE = 1.0  # seconds beyond its limit, and a tenth of it, that a solver may take to stop
 _WINK = 0.1  # seconds between looks for Ctrl-C
 _PATIENCE = 2.0  # seconds to wait for a solver that was asked to stop
-_QUICK = 10_000  # nonzeros up to which a program without a time limit is solved in the caller's own thread
+QUICK = 10_000  # nonzeros up to which a program without a time limit is solved in the caller's own thread
 
 
 def answered(
@@ -43,7 +43,7 @@ def answered(
     TimeLimit
         The solver did not stop in time.
     """
-    direct = request.time_limit is None and program.num_nonzeros <= _QUICK
+    direct = request.time_limit is None and program.num_nonzeros <= QUICK
     if not direct:
         limit = None if request.time_limit == math.inf else request.time_limit
         request = replace(request, time_limit=limit, stop=threading.Event())
@@ -85,23 +85,25 @@ def supervised(call: Callable[[], T], name: str, time_limit: float | None, stop:
         Ctrl-C while waiting; the call is asked to stop first.
     """
     outcome: list[tuple[T | None, BaseException | None]] = []
+    done = threading.Event()
 
     def work() -> None:
         try:
             outcome.append((call(), None))
         except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
             outcome.append((None, error))
+        done.set()
 
     thread = threading.Thread(target=work, name=f"solve with {name}", daemon=True)
     thread.start()
     patience = math.inf if time_limit is None else 1.1 * time_limit + _GRACE
     deadline = time.monotonic() + patience
     try:
-        while thread.is_alive() and time.monotonic() < deadline:
-            thread.join(_WINK)  # briefly, since not every kind of Ctrl-C ends a wait
+        while not done.is_set() and time.monotonic() < deadline:
+            done.wait(_WINK)  # briefly, since not every kind of Ctrl-C ends a wait
     except BaseException:
         stop.set()
-        thread.join(_PATIENCE)
+        done.wait(_PATIENCE)  # not join, which takes an interrupted thread for ended
         raise
     if not outcome:
         stop.set()

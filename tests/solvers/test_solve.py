@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -16,8 +18,12 @@ from scipy import sparse
 
 from mailopt_solvers import (
     Answer,
+    ExactProgram,
     Highs,
+    HighsSession,
     Infeasible,
+    InvalidOption,
+    InvalidProgram,
     LinearProgram,
     MailoptError,
     ProgramBuilder,
@@ -29,7 +35,11 @@ from mailopt_solvers import (
     TimeLimit,
     Unbounded,
     WrongAnswer,
+    dual_bound,
     solve,
+    solve_batch,
+    solver_named,
+    write_mps,
 )
 
 NAN, INF = math.nan, math.inf
@@ -473,3 +483,88 @@ def test_reading_what_is_not_there_is_no_number(name: str) -> None:
         return
     assert np.isnan(value).all()
     assert np.size(value)
+
+
+# Carrying things about, and giving the wrong ones
+
+
+def test_everything_can_be_pickled() -> None:
+    lp = dataclasses.replace(LIE, sense="max")
+    solution = solve(lp, Highs("simplex", presolve="off"))
+    again = pickle.loads(pickle.dumps(solution))
+    np.testing.assert_array_equal(again.x, solution.x)
+    assert again.program.sense == "max"
+    assert again["x"].tolist() == solution["x"].tolist()
+    assert again.basis.variables.tolist() == solution.basis.variables.tolist()  # type: ignore[union-attr]
+    assert solve(again.program, start=again).iterations == 0
+    assert copy.deepcopy(lp).costs.tolist() == lp.costs.tolist()
+    assert pickle.loads(pickle.dumps(Highs("ipm", threads=1))) == Highs("ipm", threads=1)
+
+
+@pytest.mark.parametrize(("alias", "name"), [("highs-choose", "highs"), ("scipy-highs", "scipy")])
+def test_the_first_method_has_two_names(alias: str, name: str) -> None:
+    assert solver_named(alias) == solver_named(name)
+
+
+@pytest.mark.parametrize("given", [None, ProgramBuilder(), 3, "program"], ids=["none", "builder", "number", "text"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        solve,
+        HighsSession,
+        lambda p: HighsSession(LIE).load(p),
+        lambda p: solve_batch(p, costs=np.ones((1, 2))),
+        lambda p: dual_bound(p, np.ones(1)),
+        lambda p: write_mps(p, "never.mps"),
+    ],
+)
+def test_what_is_no_program(use: Callable[[Any], object], given: object) -> None:
+    with pytest.raises(InvalidProgram, match="program is"):
+        use(given)
+
+
+def test_an_exact_program_is_for_the_exact_solver() -> None:
+    with pytest.raises(InvalidProgram, match="solve_exact"):
+        solve(ExactProgram([1], [[1]], [1], [2], [0], [3]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["ipm", "hipo"])
+def test_what_would_crash_is_refused(method: str) -> None:
+    with pytest.raises(InvalidOption, match="crashes"):
+        Highs(method, presolve="off")
+
+
+def test_the_number_of_threads_can_change() -> None:
+    for threads in (1, 2, 1):
+        assert solve(LIE, Highs(threads=threads)).attempts == ()
+
+
+def test_infeasible_by_interior_points() -> None:
+    """HiGHS' rays after an interior point method are not asked for: that may crash."""
+    lp = program([0.0], [[0.0], [0.0], [1.0]], [1.0, -INF, 0.0], [INF, INF, 1.0])
+    assert solve(lp, "highs-ipm").termination is Termination.INFEASIBLE
+
+
+@pytest.mark.parametrize("sense", SENSES)
+def test_interior_points_without_crossover(sense: Sense) -> None:
+    generator = np.random.default_rng(7)
+    matrix = sparse.random_array((300, 400), density=0.02, rng=generator)
+    sign = 1.0 if sense == "max" else -1.0
+    lp = LinearProgram(np.full(400, sign), matrix, np.full(300, -INF), np.ones(300), np.zeros(400), np.ones(400), sense)
+    assert solve(lp, Highs("ipm", run_crossover="off")).objective == pytest.approx(solve(lp).objective, rel=1e-6)
+
+
+def test_no_answer_by_any_method_is_settled_by_a_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mute(self: Highs, lp: LinearProgram, request: Any) -> Answer:
+        if self.options.get("presolve") == "off" and self.method == "simplex" and len(self.options) == 1:
+            return run(self, lp, request)  # who proves
+        return Answer(Termination.FAILED, "0", "no idea", dict(self.options))
+
+    run = Highs.run
+    monkeypatch.setattr(Highs, "run", mute)
+    infeasible = solve(program([1], [[1]], [-INF], [-1]), "highs")
+    assert infeasible.termination is Termination.INFEASIBLE
+    assert len(infeasible.attempts) == 4
+    assert solve(program([-1]), "highs").termination is Termination.UNBOUNDED
+    with pytest.raises(SolverFailed, match="no idea"):
+        solve(LIE, "highs").require_optimal()

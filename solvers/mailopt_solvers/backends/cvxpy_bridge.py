@@ -223,6 +223,8 @@ class Cvxpy(Solver):
             if left is not None and left <= 0:
                 return Answer(Termination.TIME_LIMIT, version, "not started: no time left", in_force)
             raw = chain.solve_via_data(problem, data, solver_opts=self._passed(options, left))
+            if _interrupted(raw):
+                raise KeyboardInterrupt
             found = chain.invert(raw, inverse)
         except Exception as error:
             words = f"{type(error).__name__}: {error}"
@@ -289,8 +291,15 @@ def _row_duals(
     return form.row_duals(*rates)
 
 
+def _interrupted(raw: Any) -> bool:
+    """Whether SCS or OSQP, which take Ctrl-C for themselves, saw one."""
+    info = raw.get("info", {}) if isinstance(raw, dict) else getattr(raw, "info", None)
+    status = info.get("status") if isinstance(info, dict) else getattr(info, "status", None)
+    return status in ("interrupted", "solver interrupted")
+
+
 def _count(iterations: object) -> int | None:
-    return int(iterations) if isinstance(iterations, int | np.integer) else None
+    return int(iterations) if isinstance(iterations, int | np.integer) and iterations >= 0 else None
 
 
 def _listed(known: frozenset[str] | None) -> str:

@@ -5,8 +5,9 @@ leaves the old one in force, so every status is checked and every option read ba
 ``small_matrix_value`` (1e-9 unless told) are dropped without a word, so it is lowered to its minimum; finite bounds
 from ``infinite_bound`` (1e20 unless told) on become none; tolerances of 1e-7 leave incentive violations of that size,
 and 1e-9 costs nothing extra; the time limit counts all runs of one object; the arrays of a program go over in one call;
-with costs or bounds around its absolute tolerances it is wrong or gives up, unless they are scaled; PDLP after presolve
-returns duals of the wrong sign for a maximisation, so that goes over as a minimisation.
+with costs or bounds around its absolute tolerances it is wrong or gives up, unless they are scaled; what
+is not simplex may return duals of the wrong sign for a maximisation, which goes over as a minimisation then, and may
+crash the process when asked for a ray, which it is not asked for.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ _OPTIONS: dict[str, OptionValue] = {
 }
 
 _FOREVER = float("inf")
+_BY_SIMPLEX = ("choose", "simplex")
 _SMALL, _LARGE = 2.0**-8, 2.0**16  # costs or bounds all beyond these are scaled
 
 _ARGUMENTS = {"solver": "the method: Highs('ipm')", "time_limit": "solve(..., time_limit=..)"}
@@ -85,6 +87,11 @@ class Highs(Solver):
         super().__init__(method, **options)
         for name in options.keys() & _ARGUMENTS.keys():
             raise InvalidOption(f"option {name!r} of HiGHS has another place here: {_ARGUMENTS[name]}")
+        if self.method in ("ipm", "hipo") and options.get("presolve") == "off":
+            raise InvalidOption(
+                f"HiGHS' {self.method} without presolve crashes the process on some infeasible and unbounded programs; "
+                f"leave presolve on, or take 'simplex'"
+            )
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -119,7 +126,8 @@ class Highs(Solver):
         if self.method != "choose":
             return ()
         plain: dict[str, OptionValue] = {**self._given(), "presolve": "off"}
-        tries = (Highs(**plain), Highs("simplex", **plain, simplex_strategy=4), Highs("ipm", **self._given()))
+        by_ipm = {name: value for name, value in self._given().items() if name != "presolve"}
+        tries = (Highs(**plain), Highs("simplex", **plain, simplex_strategy=4), Highs("ipm", **by_ipm))
         return tuple(t for t in tries if t != self)
 
     def _given(self) -> dict[str, OptionValue]:
@@ -146,7 +154,10 @@ class HighsModel:
         self._stop: threading.Event | None = None
         self._watched = False
         self._given = frozenset(solver.options)
-        self._first_order = solver.method == "pdlp"
+        self._capabilities = solver.capabilities
+        self._by_simplex = solver.method in _BY_SIMPLEX
+        if "threads" in solver.options:  # else the number of the first run in this process stays
+            highspy.Highs.resetGlobalScheduler(True)
         self._continuous = np.zeros(0, dtype=np.int32)  # tells HiGHS that no variable is an integer
         self.options: dict[str, object] = {}
         settings = dict(_OPTIONS) | ({} if solver.method == "choose" else {"solver": solver.method})
@@ -180,7 +191,7 @@ class HighsModel:
             m,
             matrix.nnz,
             1,  # by columns
-            1 if pattern.sense == "min" or self._first_order else -1,
+            1 if pattern.sense == "min" or not self._by_simplex else -1,
             self._signed(pattern, pattern.offset),
             self._signed(pattern, numbers.costs),
             numbers.lower,
@@ -249,6 +260,11 @@ class HighsModel:
             raw.valid, raw.alien = True, False
         self._check(self.highs.setBasis(raw), "the basis")
 
+    def prepare(self, request: Request) -> None:
+        """Set the time limit of the next run and what stops it."""
+        self._watch(request)
+        self._limit(request)
+
     def solve_raw(self, pattern: LinearProgram, numbers: Numbers, x: FloatArray, row_duals: FloatArray) -> bool:
         """Solve the pattern with other numbers from scratch, fill in point and duals, say whether HiGHS claims them."""
         highs, error = self.highs, self._highspy.HighsStatus.kError
@@ -262,20 +278,19 @@ class HighsModel:
 
     def _signed(self, pattern: LinearProgram, number: Number) -> Number:
         """Change the sign of costs or duals if maximisation goes over as minimisation."""
-        return -number if self._first_order and pattern.sense == "max" else number
+        return number if self._by_simplex or pattern.sense == "min" else -number
 
     def run(self, program: LinearProgram, request: Request, *, build_time: float = 0.0) -> Answer:
         """Solve what is loaded, which must be the given program, from the basis that is there."""
         highs = self.highs
         started = time.perf_counter()
-        self._watch(request)
-        self._limit(request)
+        self.prepare(request)
         outcome = highs.run()
         status = highs.getModelStatus()
         detail = highs.modelStatusToString(status)
-        if outcome.name == "kError":
-            raise SolverFailed(f"HiGHS has no answer ({detail}) to {program!r}")
         termination = _TERMINATIONS.get(status.name, Termination.FAILED)
+        if outcome.name == "kError" and termination not in (Termination.INFEASIBLE, Termination.UNBOUNDED):
+            raise SolverFailed(f"HiGHS has no answer ({detail}) to {program!r}")
         if status.name == "kModelEmpty":  # without variables the rows read row_lower <= 0 <= row_upper
             satisfied = ((program.row_lower <= 0) & (program.row_upper >= 0)).all()
             termination = Termination.OPTIMAL if satisfied else Termination.INFEASIBLE
@@ -291,7 +306,7 @@ class HighsModel:
             else (np.zeros(program.num_rows) if program.num_variables == 0 else None),
             primal_ray=self._ray(highs.getPrimalRay) if termination is Termination.UNBOUNDED else None,
             dual_ray=self._ray(highs.getDualRay) if termination is Termination.INFEASIBLE else None,
-            basis=self.basis() if program.num_variables or self._first_order else _all_rows(program.num_rows),
+            basis=self._final_basis(program),
             iterations=sum(max(int(highs.getInfoValue(name)[1]), 0) for name in _COUNTS),
             build_time=build_time,
             solve_time=time.perf_counter() - started,
@@ -315,13 +330,15 @@ class HighsModel:
         if self._stop is not None and self._stop.is_set():
             event.interrupt()  # type: ignore[attr-defined]
 
-    def basis(self) -> Basis | None:
-        """Basis of the last run, if it has one."""
+    def _final_basis(self, program: LinearProgram) -> Basis | None:
+        if program.num_variables == 0 and Capability.BASIS in self._capabilities:
+            return _all_rows(program.num_rows)
         raw = self.highs.getBasis()
         return _HighsBasis(raw) if raw.valid else None
 
-    @staticmethod
-    def _ray(get: Callable[[], tuple[object, bool, FloatArray]]) -> FloatArray | None:
+    def _ray(self, get: Callable[[], tuple[object, bool, FloatArray]]) -> FloatArray | None:
+        if not self._by_simplex:
+            return None
         _, exists, values = get()
         return np.array(values, dtype=np.float64) if exists else None
 
@@ -340,6 +357,10 @@ class _HighsBasis(Basis):
         object.__setattr__(self, "raw", raw)
 
     raw: highspy.HighsBasis
+
+    def __reduce__(self) -> tuple[type[Basis], tuple[StatusArray, StatusArray]]:
+        """Pickle as a plain basis."""
+        return Basis, (self.variables, self.rows)
 
     @cached_property
     def variables(self) -> StatusArray:
