@@ -71,7 +71,13 @@ class Highs(Solver):
         ``"ipm"`` (interior point with crossover), ``"pdlp"`` (first order, low accuracy), ``"hipo"`` (interior point,
         needs ``highspy[extras]``).
     options
-        HiGHS' own options. Feasibility tolerances are 1e-9 unless given.
+        HiGHS' own options. Feasibility tolerances are 1e-9 unless given. ``threads`` starts its pool of threads anew:
+        not while another solve is running.
+
+    Notes
+    -----
+    Costs, and bounds, that are all below 2^-8 or all above 2^16 are scaled by a power of two (HiGHS'
+    ``user_objective_scale`` and ``user_bound_scale``) unless these options are given.
 
     Examples
     --------
