@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import threading
 import time
 from collections.abc import Callable, Collection
 from functools import cache, cached_property
@@ -30,8 +31,6 @@ from mailopt_solvers.solution import Termination
 from mailopt_solvers.solver import Answer, Capability, Request, Solver
 
 if TYPE_CHECKING:
-    import threading
-
     import highspy
 
 Number = TypeVar("Number", float, FloatArray)
@@ -119,13 +118,21 @@ class Highs(Solver):
         return _missing_hipo() if self.method == "hipo" else None
 
     def run(self, program: LinearProgram, request: Request) -> Answer:
-        """Solve from scratch, or from a basis, with an object of its own."""
+        """Solve from scratch, or from a basis.
+
+        In the caller's own thread HiGHS' object is kept for the next program, for making one takes as long as solving a
+        small program. It is not kept after a failure.
+        """
         started = time.perf_counter()
-        model = HighsModel(self)
+        kept: dict[str, HighsModel] = _local.__dict__ if request.stop is None else {}
+        model = kept.pop(repr(self), None) or HighsModel(self)
         model.load(program)
         if request.start is not None:
             model.set_basis(request.start)
-        return model.run(program, request, build_time=time.perf_counter() - started)
+        answer = model.run(program, request, build_time=time.perf_counter() - started)
+        if len(kept) < _KEPT:
+            kept[repr(self)] = model
+        return answer
 
     def fallbacks(self) -> tuple[Solver, ...]:
         """Without presolve, by primal simplex, by interior point; none if the method was asked for by name."""
@@ -352,6 +359,9 @@ class HighsModel:
         if status.name == "kError":
             raise SolverFailed(f"HiGHS {self.version} refused {what}")
 
+
+_local = threading.local()
+_KEPT = 4  # objects, one for each way of solving
 
 _COUNTS = ("simplex_iteration_count", "ipm_iteration_count", "crossover_iteration_count", "pdlp_iteration_count")
 
