@@ -26,7 +26,7 @@ from scipy import sparse
 
 from mailopt_solvers.basis import Basis, BasisStatus, StatusArray
 from mailopt_solvers.errors import InvalidOption, SolverFailed
-from mailopt_solvers.program import FloatArray, LinearProgram, Numbers
+from mailopt_solvers.program import FloatArray, Frame, LinearProgram, Numbers
 from mailopt_solvers.solution import Termination
 from mailopt_solvers.solver import Answer, Capability, Request, Solver
 
@@ -166,6 +166,7 @@ class HighsModel:
         self.version = self.highs.version()
         self._stop: threading.Event | None = None
         self._watched = False
+        self._framed: Frame | None = None
         self._given = frozenset(solver.options)
         self._capabilities = solver.capabilities
         self._by_simplex = solver.method in _BY_SIMPLEX
@@ -235,8 +236,11 @@ class HighsModel:
 
     def _scale(self, program: LinearProgram) -> None:
         """Let HiGHS, whose tolerances are absolute, see small or large costs and bounds in units of their own size."""
-        bounds = np.concatenate((program.frame.finite_lower, program.frame.finite_upper))
-        for name, numbers in (("user_objective_scale", program.costs), ("user_bound_scale", bounds)):
+        sizes = {"user_objective_scale": program.costs}
+        if program.frame is not self._framed:  # the same object as long as no bound changes
+            self._framed = program.frame
+            sizes["user_bound_scale"] = np.concatenate((program.frame.finite_lower, program.frame.finite_upper))
+        for name, numbers in sizes.items():
             exponent = _exponent(numbers)
             if name not in self._given and exponent != self.options.get(name, 0):
                 self._set(name, exponent)
