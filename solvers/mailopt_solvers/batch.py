@@ -15,9 +15,9 @@ from scipy import sparse
 
 from mailopt_solvers.backends.highs import Highs, HighsModel
 from mailopt_solvers.dispatch import check_time_limit, remaining, solve
-from mailopt_solvers.errors import InvalidOption, InvalidProgram, MailoptError, TimeLimit
-from mailopt_solvers.program import FloatArray, Frame, LinearProgram, Numbers, doubles, find_block, require_program
-from mailopt_solvers.registry import require_installed, select_solver
+from mailopt_solvers.errors import InvalidProgram, MailoptError, TimeLimit
+from mailopt_solvers.program import FloatArray, Frame, LinearProgram, Numbers, doubles, find_block
+from mailopt_solvers.registry import highs_for
 from mailopt_solvers.residuals import BoolArray, Candidate, Sizes, acceptable, relative, residuals
 from mailopt_solvers.solver import Request
 from mailopt_solvers.supervision import QUICK, supervised
@@ -116,13 +116,7 @@ def solve_batch(
     array([3., 6.])
     """
     check_time_limit(time_limit)
-    require_program(program)
-    if solver is None:
-        chosen = select_solver(program).solver
-        solver = chosen if isinstance(chosen, Highs) else Highs()
-    if not isinstance(solver, Highs):
-        raise InvalidOption(f"solver is {solver!r}; a batch needs a Highs object")
-    require_installed(solver)
+    solver = highs_for(program, solver)
     started = time.perf_counter()
     deadline = None if time_limit is None else started + time_limit
     data = _Data(program, parts)

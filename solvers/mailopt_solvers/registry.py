@@ -8,8 +8,8 @@ from mailopt_solvers.backends.cvxpy_bridge import Cvxpy
 from mailopt_solvers.backends.highs import Highs
 from mailopt_solvers.backends.ortools_process import Ortools
 from mailopt_solvers.backends.scipy_linprog import Scipy
-from mailopt_solvers.errors import SolverNotInstalled
-from mailopt_solvers.program import LinearProgram
+from mailopt_solvers.errors import InvalidOption, SolverNotInstalled
+from mailopt_solvers.program import LinearProgram, require_program
 from mailopt_solvers.solver import Solver
 
 BACKENDS: tuple[type[Solver], ...] = (
@@ -103,6 +103,26 @@ def select_solver(program: LinearProgram) -> Selection:
 
 
 SMALL = 1000
+
+
+def highs_for(program: LinearProgram, solver: Highs | None) -> Highs:
+    """Return the given HiGHS solver, or the one that suits a program, for what only HiGHS can do.
+
+    Raises
+    ------
+    InvalidProgram
+        ``program`` is none.
+    InvalidOption
+        ``solver`` is no :class:`Highs` object.
+    SolverNotInstalled
+        HiGHS, or the method, is not there.
+    """
+    require_program(program)
+    chosen = select_solver(program).solver if solver is None else solver
+    if not isinstance(chosen, Highs):
+        raise InvalidOption(f"solver is {chosen!r}; give a Highs object, such as Highs('simplex')")
+    require_installed(chosen)
+    return chosen
 
 
 def _all() -> list[Solver]:

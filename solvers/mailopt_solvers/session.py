@@ -14,7 +14,7 @@ from mailopt_solvers.builder import Bound, Terms, check_terms, next_block, sprea
 from mailopt_solvers.dispatch import Attempt, check_time_limit, first_success, no_optimum, prover, remaining
 from mailopt_solvers.errors import InvalidOption, InvalidProgram
 from mailopt_solvers.program import Block, FloatArray, LinearProgram, find_block, require_program
-from mailopt_solvers.registry import require_installed, select_solver
+from mailopt_solvers.registry import highs_for
 from mailopt_solvers.solution import Solution
 from mailopt_solvers.solver import Answer, Request, Solver
 from mailopt_solvers.supervision import answered
@@ -64,13 +64,7 @@ class HighsSession:
     """
 
     def __init__(self, program: LinearProgram, solver: Highs | None = None) -> None:
-        require_program(program)
-        if solver is None:
-            chosen = select_solver(program).solver
-            solver = chosen if isinstance(chosen, Highs) else Highs()
-        if not isinstance(solver, Highs):
-            raise InvalidOption(f"solver is {solver!r}; a HighsSession needs a Highs object")
-        require_installed(solver)
+        solver = highs_for(program, solver)
         self.program = program
         self._solver = solver
         self._model: HighsModel | None = None
@@ -102,29 +96,13 @@ class HighsSession:
 
     def set_bounds(self, *, lower: Bound | None = None, upper: Bound | None = None, block: str | None = None) -> None:
         """Replace bounds of a block of variables, or of all (flat); what is None stays."""
-        p = self.program
-        given = {"lower": (p.lower, lower), "upper": (p.upper, upper)}
-        self.update(
-            **{
-                side: self._filled(old, p.variables, block, new, "variable")
-                for side, (old, new) in given.items()
-                if new is not None
-            }
-        )
+        self._set_sides({"lower": lower, "upper": upper}, self.program.variables, block, "variable")
 
     def set_row_bounds(
         self, *, lower: Bound | None = None, upper: Bound | None = None, block: str | None = None
     ) -> None:
         """Replace bounds of a block of rows, or of all (flat); what is None stays."""
-        p = self.program
-        given = {"row_lower": (p.row_lower, lower), "row_upper": (p.row_upper, upper)}
-        self.update(
-            **{
-                side: self._filled(old, p.rows, block, new, "row")
-                for side, (old, new) in given.items()
-                if new is not None
-            }
-        )
+        self._set_sides({"row_lower": lower, "row_upper": upper}, self.program.rows, block, "row")
 
     def add_variables(
         self,
@@ -279,6 +257,13 @@ class HighsSession:
     def _drop_basis(self) -> None:
         """Make the next solve a cold one."""
         self._loaded, self._warm, self._start = False, False, None
+
+    def _set_sides(
+        self, sides: Mapping[str, Bound | None], blocks: Mapping[str, Block], block: str | None, kind: str
+    ) -> None:
+        given = {side: values for side, values in sides.items() if values is not None}
+        old = self.program.numbers._asdict()
+        self.update(**{side: self._filled(old[side], blocks, block, values, kind) for side, values in given.items()})
 
     @staticmethod
     def _filled(old: FloatArray, blocks: Mapping[str, Block], name: str | None, values: Bound, kind: str) -> FloatArray:
