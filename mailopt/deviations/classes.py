@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
@@ -258,9 +258,7 @@ class Coarse(DeviationClass):
 
     def atoms(self, num_actions: int, agent: int) -> Atoms:
         """One group: obedience, and one atom for each action."""
-        n = num_actions
-        plays = np.vstack((np.arange(n), np.repeat(np.arange(n)[:, None], n, axis=1)))
-        return Atoms.in_one_group(plays)
+        return _obey_or_override(num_actions)
 
 
 @dataclass(frozen=True)
@@ -283,11 +281,7 @@ class Internal(DeviationClass):
 
     def atoms(self, num_actions: int, agent: int) -> Atoms:
         """One group: obedience, and one atom for each pair of different actions."""
-        n = num_actions
-        told, played = np.nonzero(~np.eye(n, dtype=bool))
-        plays = np.repeat(np.arange(n)[None], 1 + told.size, axis=0)
-        plays[1 + np.arange(told.size), told] = played
-        return Atoms.in_one_group(plays)
+        return _at_most_one_change(num_actions)
 
 
 @dataclass(frozen=True)
@@ -314,7 +308,7 @@ class Partition(DeviationClass):
     Partition(((0, 0, 1), (0, 1, 2)))
     """
 
-    cells: Any = field()
+    cells: Any
 
     def __post_init__(self) -> None:
         """Freeze."""
@@ -377,3 +371,16 @@ def _plain(labels: Iterable[Any]) -> tuple[Any, ...]:
 @cache
 def _by_cell(groups: tuple[int, ...]) -> Atoms:
     return Atoms.by_cell(np.array(groups))
+
+
+@cache
+def _obey_or_override(n: int) -> Atoms:
+    return Atoms.in_one_group(np.vstack((np.arange(n), np.repeat(np.arange(n)[:, None], n, axis=1))))
+
+
+@cache
+def _at_most_one_change(n: int) -> Atoms:
+    told, played = np.nonzero(~np.eye(n, dtype=bool))
+    plays = np.repeat(np.arange(n)[None], 1 + told.size, axis=0)
+    plays[1 + np.arange(told.size), told] = played
+    return Atoms.in_one_group(plays)

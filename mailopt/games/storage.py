@@ -6,29 +6,25 @@ unknown fields, NaN, booleans as numbers and truncated files are errors.
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import lzma
 import math
-import os
 import re
-import secrets
-import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mailopt.errors import InvalidNumber, MalformedFile, UnsupportedVersion
 from mailopt.games.numbers import Exact, FloatArray, Index, Number
+from mailopt_solvers.files import replacing
 
 T = TypeVar("T")
 _MAX_DIGITS = 4000  # of an exact number; Python itself converts up to 4300
@@ -121,7 +117,7 @@ def write_json(path: str | Path, name: str, version: int, fields: Mapping[str, o
             lines.append(f" {json.dumps(key)}: [\n  {entries}\n ]")
         else:
             lines.append(f" {json.dumps(key)}: {json.dumps(_plain(value), allow_nan=False)}")
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
@@ -268,7 +264,7 @@ def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[An
 def write_npz(path: str | Path, name: str, version: int, arrays: Mapping[str, npt.ArrayLike]) -> None:
     """Write an NPZ file, whole or not at all."""
     content: dict[str, Any] = {"format": np.array(name), "version": np.int64(version), **arrays}
-    with _replacing(path) as file:
+    with replacing(path) as file:
         np.savez_compressed(file, allow_pickle=False, **content)
 
 
@@ -300,22 +296,3 @@ def _check_header(name: object, version: object, expected: str, supported: int) 
         raise MalformedFile(f"version is {version!r}, expected an integer")
     if version != supported:
         raise UnsupportedVersion(f"version {version} is not supported, this release reads version {supported}")
-
-
-@contextmanager
-def _replacing(path: str | Path) -> Iterator[IO[bytes]]:
-    """Write beside the target and move into place, so that a failure leaves what was there."""
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "folder does not exist", str(target.parent))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    with open(temporary, "xb") as file:
-        try:
-            yield file
-            file.flush()
-            if target.exists():
-                shutil.copymode(target, temporary)
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise

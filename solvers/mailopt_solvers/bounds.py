@@ -14,7 +14,9 @@ exactly then, has the right sign; bounds that single rows imply are derived firs
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -78,8 +80,9 @@ def dual_bound(
     if (low > high).any():
         raise InvalidProgram("the further bounds contradict each other or those of the program")
     sign = 1.0 if program.sense == "min" else -1.0
+    implied = cache(lambda: implied_bounds(program, low, high))
     for factor in _FACTORS:  # a slightly different y may spare a variable without bounds a reduced cost of wrong sign
-        bound = _lower(program, sign * program.costs, sign * factor * y, low, high, sign * program.offset)
+        bound = _lower(program, sign * program.costs, sign * factor * y, low, high, sign * program.offset, implied)
         if math.isfinite(bound):
             break
     return sign * bound
@@ -97,13 +100,21 @@ def proves_infeasible(program: LinearProgram, ray: FloatArray) -> bool:
 
     With no costs the bound says 0 >= bound at any feasible point, so a positive one leaves none.
     """
-    return _lower(program, np.zeros(program.num_variables), ray, program.lower, program.upper, 0.0) > 0.0
+    low, high = program.lower, program.upper
+    nothing = np.zeros(program.num_variables)
+    return _lower(program, nothing, ray, low, high, 0.0, lambda: implied_bounds(program, low, high)) > 0.0
 
 
 def _lower(
-    program: LinearProgram, costs: FloatArray, y: FloatArray, lower: FloatArray, upper: FloatArray, offset: float
+    program: LinearProgram,
+    costs: FloatArray,
+    y: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    offset: float,
+    implied: Callable[[], tuple[FloatArray, FloatArray]],
 ) -> float:
-    """Lower bound of min costs x + offset."""
+    """Lower bound of min costs x + offset; ``implied`` gives the bounds to take where the given ones do not do."""
     with np.errstate(over="ignore", invalid="ignore"):
         y = np.where((y > 0) & np.isneginf(program.row_lower) | (y < 0) & np.isposinf(program.row_upper), 0.0, y)
         sides = np.where(y > 0, program.row_lower, program.row_upper)
@@ -116,7 +127,7 @@ def _lower(
         ends = (reduced - error, reduced + error)
         columns = _least(ends, lower, upper)
         if np.isneginf(columns).any():
-            lower, upper = implied_bounds(program, lower, upper)
+            lower, upper = implied()
             columns = _least(ends, lower, upper)
         for j in np.flatnonzero(np.isneginf(columns)) if not np.isneginf(rows).any() else ():
             ends = _exactly(program, costs, y, int(j))

@@ -107,19 +107,9 @@ class ProgramBuilder:
         """Return the program; its columns and rows stand in the order in which blocks were added."""
         n = sum(b.size for b in self._variables.values())
         m = sum(b.size for b in self._rows.values())
-        entries = sparse.coo_array(
-            (
-                _concatenate([t.data for _, _, t in self._terms]),
-                (
-                    _concatenate([t.coords[0] + row for row, _, t in self._terms], np.int64),
-                    _concatenate([t.coords[1] + column for _, column, t in self._terms], np.int64),
-                ),
-            ),
-            shape=(m, n),
-        )
         return LinearProgram(
             costs=_concatenate([c for c, _, _ in self._columns]),
-            matrix=sparse.csc_array(entries),
+            matrix=sparse.csc_array(_placed(self._terms, (m, n))),
             row_lower=_concatenate([low for low, _ in self._sides]),
             row_upper=_concatenate([up for _, up in self._sides]),
             lower=_concatenate([low for _, low, _ in self._columns]),
@@ -174,16 +164,21 @@ def stacked(terms: Terms, blocks: Mapping[str, Block], size: int, new: Block, ki
     parts = []
     for key, matrix in terms.items():
         block = find_block(blocks, key.name if isinstance(key, Block) else key, kind)
-        parts.append((block.start, entries(matrix, (block.size, new.size), new.name, block.name)))
+        parts.append((block.start, 0, entries(matrix, (block.size, new.size), new.name, block.name)))
+    return _placed(parts, (size, new.size))
+
+
+def _placed(parts: list[tuple[int, int, sparse.coo_array]], shape: tuple[int, int]) -> sparse.coo_array:
+    """Put matrices into one, each from its first row and its first column on."""
     return sparse.coo_array(
         (
-            _concatenate([t.data for _, t in parts]),
+            _concatenate([part.data for _, _, part in parts]),
             (
-                _concatenate([t.coords[0] + row for row, t in parts], np.int64),
-                _concatenate([t.coords[1] for _, t in parts], np.int64),
+                _concatenate([part.coords[0] + row for row, _, part in parts], np.int64),
+                _concatenate([part.coords[1] + column for _, column, part in parts], np.int64),
             ),
         ),
-        shape=(size, new.size),
+        shape=shape,
     )
 
 

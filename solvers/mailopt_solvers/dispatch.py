@@ -138,12 +138,18 @@ def remaining(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.perf_counter())
 
 
-def _basis(program: LinearProgram, solver: Solver, start: Basis | Solution | None) -> Basis | None:
-    if start is None:
-        return None
+def basis_of(start: Basis | Solution) -> Basis:
+    """Return the basis, or that of the solution."""
     basis = start.basis if isinstance(start, Solution) else start
     if not isinstance(basis, Basis):
         raise InvalidOption(f"start is {start!r}, which has no basis; give a Basis or a Solution that has one")
+    return basis
+
+
+def _basis(program: LinearProgram, solver: Solver, start: Basis | Solution | None) -> Basis | None:
+    if start is None:
+        return None
+    basis = basis_of(start)
     if Capability.START not in solver.capabilities:
         raise InvalidOption(f"{solver.name} cannot start from a basis; leave start out or take 'highs'")
     return basis.require_fit(program)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from mailopt_solvers.errors import InvalidProgram
+from mailopt_solvers.files import replacing
 from mailopt_solvers.program import Block, LinearProgram, require_program
 
 _NAME = re.compile(r"[^\s\[\]$*][^\s\[\]]*")
@@ -38,19 +38,9 @@ def write_mps(program: LinearProgram, path: str | os.PathLike[str]) -> None:
         The file cannot be written.
     """
     require_program(program)
-    target = Path(path)
-    lines = _lines(program)  # before anything is written
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="ascii", dir=target.parent, prefix=target.name, suffix=".part", delete=False
-    ) as file:
-        try:
-            file.writelines(f"{line}\n" for line in lines)
-            file.close()
-            os.replace(file.name, target)
-        except BaseException:
-            file.close()
-            os.unlink(file.name)
-            raise
+    text = "".join(f"{line}\n" for line in _lines(program))  # before anything is written
+    with replacing(path) as file:
+        file.write(text.encode("ascii"))
 
 
 def read_mps(path: str | os.PathLike[str]) -> LinearProgram:

@@ -62,10 +62,8 @@ def why_no_farkas_ray(program: LinearProgram, ray: FloatArray | None) -> str | N
     y = np.where((ray > 0) & np.isneginf(program.row_lower) | (ray < 0) & np.isposinf(program.row_upper), 0.0, ray)
     pull = program.priced(y)
     pull = np.where(np.abs(pull) <= _TOLERANCE * program.sums[1] * np.abs(y).max(initial=0.0), 0.0, pull)
-    side, reach = (
-        np.where(y > 0, program.row_lower, program.row_upper),
-        np.where(pull > 0, program.upper, program.lower),
-    )
+    side = np.where(y > 0, program.row_lower, program.row_upper)
+    reach = np.where(pull > 0, program.upper, program.lower)
     needed, offered = y[y != 0] * side[y != 0], pull[pull != 0] * reach[pull != 0]
     margin = needed.sum() - offered.sum()
     if not margin > _TOLERANCE * (np.abs(needed).sum() + np.abs(offered).sum()):

@@ -11,8 +11,8 @@ from scipy import sparse
 from mailopt_solvers.backends.highs import Highs, HighsModel
 from mailopt_solvers.basis import Basis
 from mailopt_solvers.builder import Bound, Terms, check_terms, next_block, spread, stacked
-from mailopt_solvers.dispatch import Attempt, check_time_limit, first_success, no_optimum, prover, remaining
-from mailopt_solvers.errors import InvalidOption, InvalidProgram
+from mailopt_solvers.dispatch import Attempt, basis_of, check_time_limit, first_success, no_optimum, prover, remaining
+from mailopt_solvers.errors import InvalidProgram
 from mailopt_solvers.program import Block, FloatArray, LinearProgram, find_block, require_program
 from mailopt_solvers.registry import highs_for
 from mailopt_solvers.solution import Solution
@@ -200,10 +200,7 @@ class HighsSession:
         InvalidProgram
             It does not fit the program.
         """
-        found = basis.basis if isinstance(basis, Solution) else basis
-        if not isinstance(found, Basis):
-            raise InvalidOption(f"basis is {basis!r}; give a Basis or a Solution that has one")
-        self._start = found.require_fit(self.program)
+        self._start = basis_of(basis).require_fit(self.program)
 
     def solve(self, *, time_limit: float | None = None) -> Solution:
         """Solve the program as it stands, from the last basis or the one that was given.
