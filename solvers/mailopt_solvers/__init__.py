@@ -23,6 +23,7 @@ from mailopt_solvers.errors import (
     WrongAnswer,
 )
 from mailopt_solvers.exact import ExactProgram, ExactSolution, solve_exact
+from mailopt_solvers.mixed_integer import MixedIntegerSolution, solve_mixed_integer
 from mailopt_solvers.mps import read_mps, write_mps
 from mailopt_solvers.program import Block, LinearProgram
 from mailopt_solvers.registry import Selection, available_solvers, missing_solvers, select_solver, solver_named
@@ -47,6 +48,7 @@ __all__ = [
     "InvalidProgram",
     "LinearProgram",
     "MailoptError",
+    "MixedIntegerSolution",
     "Ortools",
     "PointStatus",
     "ProgramBuilder",
@@ -71,6 +73,7 @@ __all__ = [
     "solve",
     "solve_batch",
     "solve_exact",
+    "solve_mixed_integer",
     "solver_named",
     "write_mps",
 ]

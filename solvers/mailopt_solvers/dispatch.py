@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from mailopt_solvers.backends.highs import Highs
 from mailopt_solvers.basis import Basis
 from mailopt_solvers.errors import InvalidOption, SolverFailed
 from mailopt_solvers.program import LinearProgram, require_program
 from mailopt_solvers.registry import require_installed, select_solver, solver_named
-from mailopt_solvers.solution import Solution, Termination
+from mailopt_solvers.solution import Result, Solution, Termination
 from mailopt_solvers.solver import Answer, Capability, Request, Solver
 from mailopt_solvers.supervision import answered
 from mailopt_solvers.verification import Prove, verified
 
-Attempt = tuple[str, Callable[[tuple[str, ...]], Solution]]
+R = TypeVar("R", bound=Result)
+Attempt = tuple[str, Callable[[tuple[str, ...]], R]]
 
 
 def solve(
@@ -74,7 +76,7 @@ def solve(
     basis = _basis(program, chosen, start)
     deadline = None if time_limit is None else time.perf_counter() + time_limit
 
-    def attempt(tried: Solver, basis: Basis | None) -> Attempt:
+    def attempt(tried: Solver, basis: Basis | None) -> Attempt[Solution]:
         def call(attempts: tuple[str, ...]) -> Solution:
             answer = answered(tried, program, Request(remaining(deadline), basis))
             return verified(program, answer, tried, prover(deadline), attempts)
@@ -86,10 +88,10 @@ def solve(
     return first_success([*attempts, no_optimum(program, chosen, deadline)] if others else attempts)
 
 
-def first_success(attempts: Iterable[Attempt]) -> Solution:
+def first_success(attempts: Iterable[Attempt[R]]) -> R:
     """Return the first answer; failures before it are recorded in it. If all fail, so does the last one."""
     failures: list[str] = []
-    last: Solution | SolverFailed | None = None
+    last: R | SolverFailed | None = None
     for name, call in attempts:
         try:
             last = call(tuple(failures))
@@ -101,14 +103,14 @@ def first_success(attempts: Iterable[Attempt]) -> Solution:
             return last
         failures.append(f"{name}: {last.detail}")
     assert last is not None
-    if isinstance(last, Solution):
+    if not isinstance(last, SolverFailed):
         return last
     if len(failures) > 1:
         raise type(last)(f"{len(failures)} attempts failed: " + "; then ".join(failures)) from last
     raise last
 
 
-def no_optimum(program: LinearProgram, solver: Solver, deadline: float | None) -> Attempt:
+def no_optimum(program: LinearProgram, solver: Solver, deadline: float | None) -> Attempt[Solution]:
     """Last resort where no method has an answer: a proof that the program is infeasible or unbounded."""
 
     def call(attempts: tuple[str, ...]) -> Solution:
@@ -127,10 +129,13 @@ def prover(deadline: float | None) -> Prove:
 
 def check_time_limit(time_limit: float | None) -> None:
     """Require seconds, or None."""
-    if time_limit is None:
-        return
-    if isinstance(time_limit, bool) or not isinstance(time_limit, int | float) or not time_limit >= 0:
+    if time_limit is not None and not is_amount(time_limit):
         raise InvalidOption(f"time_limit is {time_limit!r}; give seconds, at least 0, or None for no limit")
+
+
+def is_amount(value: object) -> bool:
+    """Whether it is a number, at least 0."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def remaining(deadline: float | None) -> float | None:

@@ -38,7 +38,7 @@ class WrongAnswer(SolverFailed):
 
 
 class Infeasible(SolverError):
-    """No point satisfies the constraints, as a ray proves."""
+    """No point satisfies the constraints, as a ray proves; with integers, as HiGHS says."""
 
 
 class Unbounded(SolverError):

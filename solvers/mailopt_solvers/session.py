@@ -213,7 +213,7 @@ class HighsSession:
         deadline = None if time_limit is None else time.perf_counter() + time_limit
         return first_success(self._attempts(deadline))
 
-    def _attempts(self, deadline: float | None) -> Iterator[Attempt]:
+    def _attempts(self, deadline: float | None) -> Iterator[Attempt[Solution]]:
         program, solver = self.program, self._solver
 
         def here(attempts: tuple[str, ...]) -> Solution:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
 
 import numpy as np
 
@@ -25,8 +26,8 @@ class Termination(Enum):
     """How a solve ended; only ``OPTIMAL`` is success."""
 
     OPTIMAL = "optimal: the point, its prices and their gap pass the check against the original data"
-    INFEASIBLE = "infeasible: no point satisfies the constraints; dual_ray proves it"
-    UNBOUNDED = "unbounded: the objective improves without limit; x and primal_ray prove it"
+    INFEASIBLE = "infeasible: no point satisfies the constraints"
+    UNBOUNDED = "unbounded: the objective improves without limit"
     TIME_LIMIT = "the solver reached its time limit; raise time_limit or choose another solver"
     FAILED = "the solver stopped without an answer; rescale the program or choose another solver"
 
@@ -40,8 +41,55 @@ class PointStatus(Enum):
     RAY = "a ray that proves the other side infeasible"
 
 
+class Result:
+    """What the answers to linear and to mixed-integer programs have in common.
+
+    Attributes
+    ----------
+    program, termination, x, solver, version, detail
+        As in :class:`Solution`.
+    """
+
+    program: LinearProgram
+    termination: Termination
+    x: FloatArray
+    solver: str
+    version: str
+    detail: str
+
+    @property
+    def objective(self) -> float:
+        """Objective value c x + offset of the returned point, computed from the original data.
+
+        Like everything else that is read off a point, it raises what :meth:`require_optimal` raises without one.
+        """
+        return float(self.program.costs @ self.require_optimal().x) + self.program.offset
+
+    def __getitem__(self, name: str) -> FloatArray:
+        """Values of a variable block, in the block's shape."""
+        block = find_block(self.program.variables, name, "variable")
+        return self.require_optimal().x[block.slice].reshape(block.shape)
+
+    def require_optimal(self) -> Self:
+        """Return self if optimal, else raise the error that says which other thing happened.
+
+        Raises
+        ------
+        Infeasible, Unbounded, TimeLimit, SolverFailed
+            According to :attr:`termination`.
+        """
+        if self.termination is Termination.OPTIMAL:
+            return self
+        error = {
+            Termination.INFEASIBLE: Infeasible,
+            Termination.UNBOUNDED: Unbounded,
+            Termination.TIME_LIMIT: TimeLimit,
+        }.get(self.termination, SolverFailed)
+        raise error(f"{self.solver} {self.version}: {self.termination.value} ({self.detail}) on {self.program!r}")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Solution:
+class Solution(Result):
     """Answer of a solver to one program.
 
     Attributes
@@ -95,14 +143,6 @@ class Solution:
     attempts: tuple[str, ...] = ()
 
     @property
-    def objective(self) -> float:
-        """Objective value c x + offset of the returned point, computed from the original data.
-
-        Like everything else that is read off a point, it raises what :meth:`require_optimal` raises without one.
-        """
-        return float(self.program.costs @ self.require_optimal().x) + self.program.offset
-
-    @property
     def bound(self) -> float:
         """Rigorous bound on the optimum: a lower bound of a minimisation, an upper bound of a maximisation.
 
@@ -143,11 +183,6 @@ class Solution:
         iterations = "" if self.iterations is None else f", {self.iterations} iterations"
         return f"Solution({self.termination.name.lower()}{objective}{iterations}, {self.solver})"
 
-    def __getitem__(self, name: str) -> FloatArray:
-        """Values of a variable block, in the block's shape."""
-        block = find_block(self.program.variables, name, "variable")
-        return self.require_optimal().x[block.slice].reshape(block.shape)
-
     def duals(self, name: str) -> FloatArray:
         """Duals of a row block, in the block's shape."""
         block = find_block(self.program.rows, name, "row")
@@ -157,20 +192,3 @@ class Solution:
         """Reduced costs of a variable block, in the block's shape."""
         block = find_block(self.program.variables, name, "variable")
         return self.require_optimal().reduced_costs[block.slice].reshape(block.shape)
-
-    def require_optimal(self) -> Solution:
-        """Return self if optimal, else raise the error that says which other thing happened.
-
-        Raises
-        ------
-        Infeasible, Unbounded, TimeLimit, SolverFailed
-            According to :attr:`termination`.
-        """
-        if self.termination is Termination.OPTIMAL:
-            return self
-        error = {
-            Termination.INFEASIBLE: Infeasible,
-            Termination.UNBOUNDED: Unbounded,
-            Termination.TIME_LIMIT: TimeLimit,
-        }.get(self.termination, SolverFailed)
-        raise error(f"{self.solver} {self.version}: {self.termination.value} ({self.detail}) on {self.program!r}")

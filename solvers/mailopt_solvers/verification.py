@@ -131,14 +131,14 @@ def _unbounded(
 ) -> Solution:
     """Find a feasible point and a direction; without a feasible point the program is infeasible instead."""
     x = _vector(answer.x, program.num_variables)
-    if x is None or not _is_plainly_feasible(program, x, solver.tolerance):
+    if x is None or not is_plainly_feasible(program, x, solver.tolerance):
         x, farkas, violation = _least_violation(program, prove)
         if why_no_farkas_ray(program, farkas) is None:
             return _solution(
                 program, answer, solver, attempts, Termination.INFEASIBLE, PointStatus.NONE, PointStatus.RAY,
                 dual_ray=farkas,
             )  # fmt: skip
-        if x is None or not _is_feasible(program, x, solver.tolerance):
+        if x is None or not is_feasible(program, x, solver.tolerance):
             raise WrongAnswer(
                 f"{solver.name} {answer.version} reports that {program!r} is unbounded, but no feasible point of it "
                 f"was found: the least total violation of its rows is {violation:.3g}"
@@ -182,15 +182,16 @@ def _least_violation(program: LinearProgram, prove: Prove) -> tuple[FloatArray |
     return point, _vector(found.row_duals, program.num_rows), float(slack.sum())
 
 
-def _is_feasible(program: LinearProgram, x: FloatArray, tolerance: float) -> bool:
+def is_feasible(program: LinearProgram, x: FloatArray, tolerance: float) -> bool:
+    """Whether no row or bound is violated by more than the tolerance, relative to its own terms."""
     candidate = Candidate.of(program, x, np.zeros(program.num_rows), program.costs)
     return bool(_relative(program, candidate)["primal residual"] <= tolerance)
 
 
-def _is_plainly_feasible(program: LinearProgram, x: FloatArray, tolerance: float) -> bool:
+def is_plainly_feasible(program: LinearProgram, x: FloatArray, tolerance: float) -> bool:
     """Whether it is feasible in absolute terms too: on the way to infinity everything is relatively small."""
     candidate = Candidate.of(program, x, np.zeros(program.num_rows), program.costs)
-    return bool(residuals(candidate).primal <= tolerance) and _is_feasible(program, x, tolerance)
+    return bool(residuals(candidate).primal <= tolerance) and is_feasible(program, x, tolerance)
 
 
 def _partial(
@@ -205,7 +206,7 @@ def _partial(
     primal_status = dual_status = PointStatus.NONE
     reduced_costs = _NOTHING
     if x is not None:
-        feasible = _is_feasible(program, x, solver.tolerance)
+        feasible = is_feasible(program, x, solver.tolerance)
         primal_status = PointStatus.FEASIBLE if feasible else PointStatus.INFEASIBLE
     if duals is not None:
         reduced_costs = program.costs - program.priced(duals)

@@ -13,7 +13,7 @@ SCRIPT = """
 import signal, sys
 import numpy as np
 from scipy import sparse
-from mailopt_solvers import HighsSession, ProgramBuilder, solve, solve_batch
+from mailopt_solvers import HighsSession, ProgramBuilder, solve, solve_batch, solve_mixed_integer
 signal.signal(signal.SIGINT, signal.default_int_handler)
 rng = np.random.default_rng(0)
 builder = ProgramBuilder("max")
@@ -27,6 +27,13 @@ if sys.argv[1] == "batch":
     solve_batch(program, costs=rng.random((5, 2500)))
 elif sys.argv[1] == "session":
     HighsSession(program).solve()
+elif sys.argv[1] == "mixed-integer":
+    split = ProgramBuilder()  # tiny, and hopeless: half the sum of each row
+    z, off = split.add_variables("z", (50,), upper=1.0), split.add_variables("off", (6,), costs=1.0)
+    rows = rng.integers(0, 100, size=(6, 50)).astype(float)
+    split.add_rows("rows", (6,), {z: rows, off: np.eye(6)}, lower=rows.sum(axis=1) // 2)
+    split.add_rows("more", (6,), {z: rows, off: -np.eye(6)}, upper=rows.sum(axis=1) // 2)
+    solve_mixed_integer(split.build(), ["z"])
 else:
     solve(program, sys.argv[1])
 print("it ended by itself")
@@ -34,7 +41,9 @@ print("it ended by itself")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
-@pytest.mark.parametrize("way", ["highs", "highs-ipm", "cvxpy-scs", "ortools-pdlp", "batch", "session"])
+@pytest.mark.parametrize(
+    "way", ["highs", "highs-ipm", "cvxpy-scs", "ortools-pdlp", "batch", "session", "mixed-integer"]
+)
 def test_ctrl_c_ends_a_process(way: str) -> None:
     command = [sys.executable, "-c", SCRIPT, way]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

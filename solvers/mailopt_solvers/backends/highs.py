@@ -7,7 +7,8 @@ from ``infinite_bound`` (1e20 unless told) on become none; tolerances of 1e-7 le
 and 1e-9 costs nothing extra; the time limit counts all runs of one object; the arrays of a program go over in one call;
 with costs or bounds around its absolute tolerances it is wrong or gives up, unless they are scaled; what
 is not simplex may return duals of the wrong sign for a maximisation, which goes over as a minimisation then, and may
-crash the process when asked for a ray, which it is not asked for.
+crash the process when asked for a ray, which it is not asked for; branch and bound, asked for a ray, solves
+the relaxation once more, and is not asked either.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from scipy import sparse
 from mailopt_solvers.basis import Basis, BasisStatus, StatusArray
 from mailopt_solvers.errors import InvalidOption, SolverFailed
 from mailopt_solvers.program import FloatArray, Frame, LinearProgram, Numbers
+from mailopt_solvers.residuals import BoolArray
 from mailopt_solvers.solution import Termination
 from mailopt_solvers.solver import Answer, Capability, Request, Solver
 
@@ -173,6 +175,7 @@ class HighsModel:
         if "threads" in solver.options:  # else the number of the first run in this process stays
             highspy.Highs.resetGlobalScheduler(True)
         self._continuous = np.zeros(0, dtype=np.int32)  # tells HiGHS that no variable is an integer
+        self._mixed = False
         self.options: dict[str, object] = {}
         settings = dict(_OPTIONS) | ({} if solver.method == "choose" else {"solver": solver.method})
         for name, value in (settings | dict(solver.options)).items():
@@ -190,12 +193,13 @@ class HighsModel:
             raise InvalidOption(f"HiGHS {self.version} does not take option {name} = {value!r}; {fix}")
         self.options[name] = value
 
-    def load(self, program: LinearProgram) -> None:
-        """Hand a whole program over; a basis from before is lost."""
-        self._check(self._pass(program, program.numbers), "the program")
+    def load(self, program: LinearProgram, integral: BoolArray | None = None) -> None:
+        """Hand a whole program over, with flags (n,) of its integers if any; a basis from before is lost."""
+        self._mixed = integral is not None
+        self._check(self._pass(program, program.numbers, integral), "the program")
         self._scale(program)
 
-    def _pass(self, pattern: LinearProgram, numbers: Numbers) -> highspy.HighsStatus:
+    def _pass(self, pattern: LinearProgram, numbers: Numbers, integral: BoolArray | None = None) -> highspy.HighsStatus:
         matrix = pattern.matrix
         n, m = numbers.costs.size, numbers.row_lower.size
         if self._continuous.size != n:
@@ -215,7 +219,7 @@ class HighsModel:
             matrix.indptr,
             matrix.indices,
             numbers.coefficients,
-            self._continuous,
+            self._continuous if integral is None else integral.astype(np.int32),
         )
         return status
 
@@ -241,7 +245,7 @@ class HighsModel:
             self._framed = program.frame
             sizes["user_bound_scale"] = np.concatenate((program.frame.finite_lower, program.frame.finite_upper))
         for name, numbers in sizes.items():
-            exponent = _exponent(numbers)
+            exponent = unit_exponent(numbers)
             if name not in self._given and exponent != self.options.get(name, 0):
                 self._set(name, exponent)
 
@@ -276,6 +280,17 @@ class HighsModel:
             raw.row_status = [names[k] for k in basis.rows]
             raw.valid, raw.alien = True, False
         self._check(self.highs.setBasis(raw), "the basis")
+
+    def set_point(self, x: FloatArray) -> None:
+        """Offer a point to the next branch and bound; HiGHS ignores one that is not feasible."""
+        raw = self._highspy.HighsSolution()
+        raw.col_value, raw.value_valid = x.tolist(), True
+        self._check(self.highs.setSolution(raw), "the starting point")
+
+    def tree(self) -> tuple[float, int]:
+        """Bound on the objective from the last branch and bound, and its nodes."""
+        found = self.highs.getInfo()
+        return float(found.mip_dual_bound), max(int(found.mip_node_count), 0)
 
     def prepare(self, request: Request) -> None:
         """Set the time limit of the next run and what stops it."""
@@ -338,7 +353,7 @@ class HighsModel:
     def _watch(self, request: Request) -> None:
         """Let the caller stop the run."""
         if request.stop is not None and not self._watched:
-            for event in (self.highs.cbSimplexInterrupt, self.highs.cbIpmInterrupt):
+            for event in (self.highs.cbSimplexInterrupt, self.highs.cbIpmInterrupt, self.highs.cbMipInterrupt):
                 event.subscribe(self._interrupt_if_asked)
             self._watched = True
         self._stop = request.stop
@@ -354,7 +369,7 @@ class HighsModel:
         return _HighsBasis(raw) if raw.valid else None
 
     def _ray(self, get: Callable[[], tuple[object, bool, FloatArray]]) -> FloatArray | None:
-        if not self._by_simplex:
+        if not self._by_simplex or self._mixed:
             return None
         _, exists, values = get()
         return np.array(values, dtype=np.float64) if exists else None
@@ -405,7 +420,7 @@ def _statuses(values: list[highspy.HighsBasisStatus]) -> StatusArray:
     return array
 
 
-def _exponent(numbers: FloatArray) -> int:
+def unit_exponent(numbers: FloatArray) -> int:
     """Power of two that brings the largest of small numbers, or the least of large ones, near 1; 0 for others."""
     sizes = np.abs(numbers)
     largest = float(sizes.max(initial=0.0))
