@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import (
     DEVIATION,
     FloatArray,
+    IntArray,
+    normalised,
     place,
     read_array,
     read_numbers,
@@ -32,7 +35,8 @@ class Deviation:
     agent
         The deviating agent i.
     probabilities
-        Shape (S, n, n), or (T, S, n, n) if it depends on the step: ``probabilities[h, s, a, b]`` is phi_h(b | s, a).
+        Shape (S, n, n), or (T, S, n, n) if it depends on the step: ``probabilities[h, s, a, b]`` is phi_h(b | s, a). A
+        row p stands for p / sum(p).
 
     Raises
     ------
@@ -75,6 +79,13 @@ class Deviation:
         np.put_along_axis(probabilities, array[..., None].astype(np.int64), 1.0, axis=-1)
         return cls(agent, probabilities)
 
+    @classmethod
+    def identity(cls, game: MarkovGame, agent: int) -> Deviation:
+        """Obedience as a deviation: told a, play a."""
+        game.check_agent(agent)
+        n = game.actions[agent]
+        return cls.deterministic(agent, legal_choices(game, agent, np.tile(np.arange(n), (game.num_states, 1))))
+
     def __repr__(self) -> str:
         """Agent and size in one line."""
         steps = "stationary" if self.num_steps is None else f"{self.num_steps} steps"
@@ -86,11 +97,15 @@ class Deviation:
         """Number of steps, None for a stationary deviation."""
         return None if self.probabilities.ndim == 3 else self.probabilities.shape[0]
 
+    @cached_property
+    def _normalised(self) -> FloatArray:
+        return normalised(self.probabilities, self.probabilities.sum(axis=-1))
+
     def at(self, step: int) -> FloatArray:
-        """Return phi_h(b | s, a), shape (S, n, n). Steps past the last repeat it."""
+        """Return phi_h(b | s, a), normalised, shape (S, n, n). Steps past the last repeat it."""
         if self.probabilities.ndim == 3:
-            return self.probabilities
-        return np.asarray(self.probabilities[min(step, self.probabilities.shape[0] - 1)])
+            return self._normalised
+        return np.asarray(self._normalised[min(step, self.probabilities.shape[0] - 1)])
 
     def check(self, game: MarkovGame) -> None:
         """Raise :class:`InvalidDeviation` unless the deviation fits the game and plays legal actions only."""
@@ -124,3 +139,59 @@ class Deviation:
         """Return (phi∘sigma)_h of one step from sigma_h, both of shape (S, A), without validation."""
         recommended = game.unfold(sigma, self.agent)
         return game.fold(np.swapaxes(self.at(step), 1, 2) @ recommended, self.agent)
+
+
+class LimitedDeviation(Deviation):
+    """A deterministic deviation that counts: what it plays depends on how many departures it has left.
+
+    The resulting play is no policy of the states alone, so that :meth:`apply` raises.
+
+    Attributes
+    ----------
+    agent
+        The deviating agent i.
+    choices
+        Integers (L, S, n), or (T, L, S, n) if it depends on the step: ``choices[h, j, s, a]`` is played at s when told
+        a with j departures left; it starts with L - 1.
+    """
+
+    choices: IntArray
+
+    def __init__(self, agent: int, choices: IntArray) -> None:
+        object.__setattr__(self, "agent", agent)
+        object.__setattr__(self, "choices", choices)
+        object.__setattr__(self, "probabilities", (choices[..., None] == np.arange(choices.shape[-1])).astype(float))
+
+    def __repr__(self) -> str:
+        """Agent and size in one line."""
+        *_, layers, states, n = self.choices.shape
+        return f"LimitedDeviation(agent {self.agent}, up to {layers - 1} departures, {states} states, {n} actions)"
+
+    @property
+    def num_steps(self) -> int | None:
+        """Number of steps, None for a stationary deviation."""
+        return None if self.choices.ndim == 3 else len(self.choices)
+
+    def at(self, step: int) -> FloatArray:
+        """Return phi_h^j(b | s, a), shape (L, S, n, n). Steps past the last repeat it."""
+        table = self.probabilities
+        return table if self.choices.ndim == 3 else np.asarray(table[min(step, len(table) - 1)])
+
+    def check(self, game: MarkovGame) -> None:
+        """Raise: a deviation that counts its departures is no function of the state."""
+        raise InvalidDeviation(
+            f"{self!r} depends on the departures that remain, so it cannot be applied to a policy of the states; its "
+            f"value and occupancy are those of the BestDeviation that it comes from"
+        )
+
+
+def legal_choices(game: MarkovGame, agent: int, choices: IntArray) -> IntArray:
+    """Replace illegal choices, (.., S, n), by the first legal action.
+
+    They can only stand where an illegal action is recommended, which never happens; but a deviation must say something
+    legal there all the same.
+    """
+    legal = game.legal[agent]
+    if legal.all():
+        return choices
+    return np.where(legal[np.arange(len(legal))[:, None], choices], choices, legal.argmax(axis=1)[:, None])

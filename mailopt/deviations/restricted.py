@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mailopt.deviations.classes import Atoms, DeviationClass, Swap
+from mailopt.deviations.classes import Swap
+from mailopt.deviations.stagewise import Atoms, Stagewise
 from mailopt.errors import InvalidDeviation
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray
@@ -15,7 +16,7 @@ from mailopt.games.numbers import BoolArray
 Mask = npt.ArrayLike | None
 
 
-class Restricted(DeviationClass):
+class Restricted(Stagewise):
     """Deviations of a class that play only what a mask allows; obeying is always allowed where the class can.
 
     Parameters
@@ -44,8 +45,8 @@ class Restricted(DeviationClass):
     (0.25, 0.25)
     """
 
-    def __init__(self, allowed: Sequence[Mask], inner: DeviationClass = Swap()) -> None:  # noqa: B008 - frozen
-        if not isinstance(inner, DeviationClass):
+    def __init__(self, allowed: Sequence[Mask], inner: Stagewise = Swap()) -> None:  # noqa: B008 - frozen
+        if not isinstance(inner, Stagewise):
             raise InvalidDeviation(f"inner is {inner!r}; give a class of deviations such as Swap()")
         if isinstance(allowed, np.ndarray | str) or not isinstance(allowed, Sequence):
             raise InvalidDeviation("allowed must be a list with one mask, or None, for each agent")
@@ -56,6 +57,11 @@ class Restricted(DeviationClass):
     def contains_obedience(self) -> bool:
         """If the inner class does."""
         return self.inner.contains_obedience
+
+    @property
+    def depends_on_step(self) -> bool:
+        """If a mask has an axis of steps."""
+        return self.inner.depends_on_step or any(mask is not None and mask.ndim == 4 for mask in self._masks)
 
     def check(self, game: MarkovGame, agent: int) -> None:
         """Require a mask of the agent's size, and what the inner class requires."""
