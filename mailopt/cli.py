@@ -147,6 +147,7 @@ def certify(
     if gap is not None and expert is not None:
         fields["expert"] = _regret_fields(game, expert, gap.expert)
         fields["value_gap"], fields["regret_gap"] = _value_gap(gap), gap.value
+        fields["regret_gap_lower"], fields["regret_gap_upper"] = gap.lower, gap.upper
     if as_json:
         _print_json(fields)
         return
@@ -157,11 +158,9 @@ def certify(
             name = escape(game.agent_name(agent))
             table.add_row("" if agent else label, name, *(_number(x) for x in (value, value + gain, gain)))
     _out.print(table)
-    _out.print(f"regret      {_number(ours.value)}")
+    _out.print(f"regret      {_enclosed(ours)}")
     if gap is not None:
-        _out.print(f"value gap   {_number(fields['value_gap'])}\nregret gap  {_number(fields['regret_gap'])}")
-    if game.discount is not None and ours.method == "dp":
-        _out.print(f"truncation error at most {(gap or ours).truncation_error:.1g}")
+        _out.print(f"value gap   {_number(fields['value_gap'])}\nregret gap  {_enclosed(gap)}")
     _print_departures(game, policy, ours.best)
 
 
@@ -201,7 +200,8 @@ def _regret_fields(game: mo.MarkovGame, policy: mo.CorrelatedPolicy, found: mo.R
         "regret": found.value,
         "gains": found.per_agent.tolist(),
         "agent": found.agent,
-        "truncation_error": found.truncation_error,
+        "regret_lower": found.lower,
+        "regret_upper": found.upper,
         "departures": [
             {
                 "step": d.step,
@@ -264,6 +264,12 @@ def _table(*columns: str) -> Table:
 
 def _number(value: float) -> str:
     return f"{value:.10g}"
+
+
+def _enclosed(found: mo.Regret | mo.RegretGap) -> str:
+    """Value, and how far the true one can be from it at most."""
+    off = max(found.upper - found.value, found.value - found.lower)
+    return f"{_number(found.value)}  (proved to within {off:.1g})"
 
 
 def _print_json(fields: dict[str, Any]) -> None:

@@ -80,6 +80,10 @@ class DeviationDistribution(InvalidDeviation, NotADistribution):
     """A deviation row that does not sum to one."""
 
 
+class CoverageError(MailoptError, ValueError):
+    """Something that must be known is not: the message names the steps and states."""
+
+
 class UnknownAgent(MailoptError, ValueError):
     """An agent that the game does not have."""
 
@@ -113,6 +117,7 @@ class GameTooLarge(MailoptError, ValueError):
 
 
 __all__ = [
+    "CoverageError",
     "DeviationDistribution",
     "DeviationNumber",
     "DeviationShape",

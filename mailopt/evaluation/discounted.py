@@ -2,14 +2,16 @@
 
 For a backup T that is monotone and shifts by gamma c when V shifts by c, lo <= T V - V <= hi implies
 T V + gamma lo / (1 - gamma) <= V* <= T V + gamma hi / (1 - gamma) (MacQueen 1966; Puterman 1994, section 6.6). Every
-value function returned here is the middle of that interval, and its half-width is the stated error. How V was found
-does not matter for the bound: policy iteration, with direct or Krylov solves. V is kept centred, which changes nothing
-but the rounding: adding a constant to V moves neither the middle nor the half-width.
+value function returned here is the middle of that interval, and its half-width, to which the rounding of one backup
+adds 1 / (1 - gamma) times itself, is the stated error. How V was found does not matter for the bound: policy iteration,
+with direct or Krylov solves. V is kept centred, which changes nothing but the rounding:
+adding a constant to V moves neither the middle nor the half-width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +19,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from mailopt.errors import NotConverged
+from mailopt.evaluation.rounding import UNIT
 from mailopt.evaluation.stages import require_finite
 from mailopt.games.numbers import FloatArray
 
@@ -30,29 +33,30 @@ StateMatrix: TypeAlias = Any  # (S, S), numpy or scipy sparse
 
 
 def fixed_point(
-    backup: Callable[[FloatArray], tuple[FloatArray, Choices]],
-    evaluate: Callable[[Choices, FloatArray], FloatArray],
+    backup: Callable[[FloatArray], tuple[FloatArray, FloatArray, Choices]],
+    evaluate: Callable[[FloatArray], FloatArray],
     start: FloatArray,
-    discount: float,
-) -> tuple[FloatArray, Choices, float]:
+    discount: float | Fraction,
+) -> tuple[FloatArray, Choices, FloatArray]:
     """Solve V = T V by policy iteration.
 
     Parameters
     ----------
     backup
-        V, shape (k, S), to T V and the choices that attain it (None if there is nothing to choose).
+        V, shape (k, S), to T V, a bound on the rounding error of each of its rows (k,), and the choices that attain it
+        (None if there is nothing to choose).
     evaluate
-        Choices and a guess to the value of following those choices for ever, which may be off by a constant.
+        From a guess to the value of following for ever the choices of the last backup, which may be off by a constant.
     start
         First guess, shape (k, S).
     discount
-        gamma.
+        gamma, exactly.
 
     Returns
     -------
-    values, choices, error
-        V* up to ``error`` in every entry (truncation; rounding of one backup not included), and the choices of the
-        backup that it came from.
+    values, choices, errors
+        V* up to ``errors`` (k,) in every entry, truncation and rounding together, and the choices of the backup that it
+        came from.
 
     Raises
     ------
@@ -61,34 +65,39 @@ def fixed_point(
     InvalidNumber
         If the values overflow.
     """
-    factor = discount / (1.0 - discount)
-    best: tuple[FloatArray, Choices, float] | None = None
+    exact = Fraction(discount)
+    factor, effective = float(exact / (1 - exact)), float(1 / (1 - exact))
+    best: tuple[FloatArray, Choices, FloatArray, float] | None = None
     seen: set[bytes] = set()
     waited = 0
     current = start
     while True:
         current = _centred(current)
-        backed_up, choices = backup(current)
+        backed_up, rounding, choices = backup(current)
         change = backed_up - current
         low, high = change.min(axis=1, keepdims=True), change.max(axis=1, keepdims=True)
-        middle = backed_up + factor * 0.5 * (low + high)
-        error = float(require_finite(factor * 0.5 * (high - low)).max())
+        offset = factor * 0.5 * (low + high)
+        middle = backed_up + offset
+        truncation = require_finite(factor * 0.5 * (high - low))[:, 0]
+        half_width = float(truncation.max())
         scale = float(np.abs(require_finite(middle)).max())
-        improved = best is None or error <= 0.5 * best[2]
-        if best is None or error < best[2]:
-            best = (middle, choices, error)
+        improved = best is None or half_width <= 0.5 * best[3]
+        if best is None or half_width < best[3]:
+            size = np.abs(low) + np.abs(high)
+            rounded = factor * size[:, 0] + np.abs(offset[:, 0]) + np.abs(middle).max(axis=1)
+            best = (middle, choices, truncation + effective * rounding + 8 * UNIT * rounded, half_width)
         key = b"" if choices is None else choices.tobytes()
         waited = 0 if improved else waited + 1
-        if error <= _TARGET * scale or (key in seen and not improved) or waited > _PATIENCE:
+        if half_width <= _TARGET * scale or (key in seen and not improved) or waited > _PATIENCE:
             break
         seen.add(key)
-        current = evaluate(choices, _centred(middle))
-    if not best[2] <= _ACCEPTED * max(scale, float(np.abs(start).max())):
+        current = evaluate(_centred(middle))
+    if not best[3] <= _ACCEPTED * max(scale, float(np.abs(start).max())):
         raise NotConverged(
-            f"discounted values are known only to {best[2]:.3g} (largest value {scale:.3g}) at discount {discount}; "
+            f"discounted values are known only to {best[3]:.3g} (largest value {scale:.3g}) at discount {discount}; "
             f"use method='lp', a smaller discount or a finite horizon"
         )
-    return best
+    return best[:3]
 
 
 def discounted_values(matrix: StateMatrix, rewards: FloatArray, discount: float, guess: FloatArray) -> FloatArray:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
-
-from mailopt.evaluation.discounted import discounted_visits
+from mailopt.evaluation.recursion import occupancy_of
+from mailopt.evaluation.rules import Obey, Problem
 from mailopt.evaluation.stages import Method, resolve
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
@@ -49,28 +46,12 @@ def occupancy(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "a
            [0., 0., 1., 0.]])
     """
     check_policy(game, policy)
-    if resolve(method) == "lp":
-        solution = HighsSession(flow(game, policy=policy)).solve().require_optimal()
-        mu = solution["mu"]
-    else:
-        states = state_distributions(game, policy.at, game.num_stages(policy.num_steps))
-        mu = np.stack([d[:, None] * policy.at(h) for h, d in enumerate(states)])
+    mu = stage_occupancy(game, policy, method=resolve(method))
     return mu if game.horizon is not None else mu.sum(axis=0)
 
 
-def state_distributions(game: MarkovGame, joint_at: Callable[[int], FloatArray], stages: int) -> FloatArray:
-    """State distribution at each stage under joint action probabilities ``joint_at(stage)`` (S, A), shape (T, S).
-
-    Discounted: (1 - gamma) times the discounted visits, those of the repeating last stage summed up.
-    """
-    discount = game.discount
-    result = np.empty((stages, game.num_states))
-    result[0] = game.occupancy_mass * game.initial_distribution
-    for h in range(stages - 1):
-        result[h + 1] = game.kernel(h).push_forward(result[h][:, None] * joint_at(h))
-        if discount is not None:
-            result[h + 1] *= discount
-    if discount is not None:
-        matrix = game.kernel(stages - 1).state_matrix(joint_at(stages - 1))
-        result[-1] = discounted_visits(matrix, result[-1], discount)
-    return result
+def stage_occupancy(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method) -> FloatArray:
+    """Occupancy (T, S, A) by stage; in a discounted game the last stage has all later steps in it."""
+    if method == "lp":
+        return HighsSession(flow(game, policy=policy)).solve().require_optimal()["mu"]
+    return occupancy_of(Problem(game, policy), Obey(range(game.num_agents)))

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from mailopt.deviations import Deviation, DeviationClass, Swap, check_deviations
-from mailopt.evaluation.deviating import BestDeviation, by_program, by_recursion
-from mailopt.evaluation.stages import Method, resolve
+from mailopt.evaluation.best import BestDeviation
+from mailopt.evaluation.by_program import by_program
+from mailopt.evaluation.deviating import describe, problem_of
+from mailopt.evaluation.rounding import Enclosure, highest
+from mailopt.evaluation.search import resolve_method, search
+from mailopt.evaluation.stages import Method
 from mailopt.evaluation.values import Values, values
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
-from mailopt.games.policy import CorrelatedPolicy
+from mailopt.games.policy import CorrelatedPolicy, check_policy
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -23,8 +27,10 @@ class Regret:
     ----------
     value
         The regret; negative only if obedience is not in the class (or by rounding).
+    lower, upper
+        lower <= true regret <= upper, rounding and truncation included.
     per_agent
-        Each agent's best gain, shape (m,).
+        Each agent's best gain, shape (m,); minus infinity for an agent that a Finite list has nothing for.
     agent
         The agent that gains most.
     obedience
@@ -32,18 +38,17 @@ class Regret:
     best
         That agent's best deviation, with its occupancy and values.
     method
-        ``"dp"`` or ``"lp"``.
-    truncation_error
-        Bound on the error of ``per_agent`` that stopping an infinite recursion caused; 0 for a finite horizon.
+        ``"dp"``, ``"lp"``, ``"enumeration"`` or ``"mip"``.
     """
 
     value: float
+    lower: float
+    upper: float
     per_agent: FloatArray
     agent: int
     obedience: Values
     best: BestDeviation
     method: str
-    truncation_error: float
 
     def __repr__(self) -> str:
         """Regret, agent and class in one line."""
@@ -63,18 +68,17 @@ class RegretGap:
     ----------
     value
         The gap; signed.
+    lower, upper
+        lower <= true gap <= upper.
     policy, expert
         The two sides.
     """
 
     value: float
+    lower: float
+    upper: float
     policy: Regret
     expert: Regret
-
-    @property
-    def truncation_error(self) -> float:
-        """Bound on the error of ``value`` that stopping infinite recursions caused; 0 for a finite horizon."""
-        return self.policy.truncation_error + self.expert.truncation_error
 
     def __repr__(self) -> str:
         """Gap and its two sides in one line."""
@@ -118,21 +122,27 @@ def regret(
     >>> mo.regret(chicken, mo.CorrelatedPolicy([[0, 0.5, 0.5, 0]]), mo.External()).value
     -0.5
     """
-    obedience = values(game, policy, method=method)
+    check_policy(game, policy)
     check_deviations(deviations, game)
+    chosen = resolve_method(deviations, method)
+    obedience = values(game, policy, method="lp" if chosen == "lp" else "dp")
     agents = range(game.num_agents)
-    if resolve(method) == "lp":
-        found = [by_program(game, policy, i, deviations, obedience) for i in agents]
-        per_agent = np.array([best.gain for best in found])
+    if chosen == "lp":
+        bests = [by_program(game, policy, i, deviations, obedience) for i in agents]
+        per_agent = np.array([best.gain for best in bests])
         agent = int(per_agent.argmax())
-        best, error = found[agent], 0.0
+        best, bounds = bests[agent], highest(Enclosure(best.gain_lower, best.gain_upper) for best in bests)
     else:
-        recursions = by_recursion(game, policy, agents, deviations)
-        per_agent = np.array([r.value(game) for r in recursions]) - obedience.value
+        found = search(problem_of(game, policy, deviations), agents, deviations)
+        gains = [-np.inf if f is None else f.value - obedience.value[i] for i, f in enumerate(found)]
+        per_agent = np.array(gains)
         agent = int(per_agent.argmax())
-        best = recursions[agent].describe(game, policy, obedience)
-        error = max(r.truncation_error for r in recursions) + obedience.truncation_error
-    return Regret(float(per_agent[agent]), per_agent, agent, obedience, best, best.method, error)
+        bounds = highest(f.enclosure - obedience.enclosure(f.agent) for f in found if f is not None)
+        highest_gain = found[agent]
+        assert highest_gain is not None
+        best = describe(highest_gain, deviations, obedience)
+    value = float(per_agent[agent])
+    return Regret(value, bounds.lower, bounds.upper, per_agent, agent, obedience, best, chosen)
 
 
 def regret_gap(
@@ -175,4 +185,5 @@ def regret_gap(
     """
     ours = regret(game, policy, deviations, method=method)
     theirs = regret(game, expert, deviations, method=method)
-    return RegretGap(ours.value - theirs.value, ours, theirs)
+    gap = Enclosure(ours.lower, ours.upper) - Enclosure(theirs.lower, theirs.upper)
+    return RegretGap(ours.value - theirs.value, gap.lower, gap.upper, ours, theirs)

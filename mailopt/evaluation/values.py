@@ -6,18 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mailopt.evaluation.discounted import discounted_values, fixed_point
-from mailopt.evaluation.occupancy import occupancy
-from mailopt.evaluation.stages import (
-    Method,
-    action_values,
-    backward,
-    by_stage,
-    obedient_backup,
-    overflow_is_checked,
-    require_finite,
-    resolve,
-)
+from mailopt.evaluation.occupancy import stage_occupancy
+from mailopt.evaluation.recursion import recursion
+from mailopt.evaluation.rounding import Enclosure, gamma, highest, inflated
+from mailopt.evaluation.rules import Obey, Problem
+from mailopt.evaluation.stages import Method, by_stage, overflow_is_checked, require_finite, resolve
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
@@ -31,20 +24,24 @@ class Values:
     ----------
     value
         J_i(sigma) for each agent, shape (m,).
+    lower, upper
+        lower <= true value <= upper for each agent, rounding and truncation included, shape (m,).
     state_values
         V_{i,h}(s), shape (H, m, S); discounted (m, S), or (T, m, S) for a policy of T steps. None if
         ``method`` is ``"lp"``.
     method
         ``"dp"`` or ``"lp"``.
-    truncation_error
-        Bound on the error of ``value`` that stopping an infinite sum caused; 0 for a finite horizon. Rounding is
-        not in it.
     """
 
     value: FloatArray
+    lower: FloatArray
+    upper: FloatArray
     state_values: FloatArray | None
     method: str
-    truncation_error: float
+
+    def enclosure(self, agent: int) -> Enclosure:
+        """Enclose the true value of one agent."""
+        return Enclosure(float(self.lower[agent]), float(self.upper[agent]))
 
     def __repr__(self) -> str:
         """Values in one line."""
@@ -59,6 +56,8 @@ class ValueGap:
     ----------
     value
         The gap; signed.
+    lower, upper
+        lower <= true gap <= upper.
     per_agent
         J_i(expert) - J_i(policy), shape (m,).
     agent
@@ -68,15 +67,12 @@ class ValueGap:
     """
 
     value: float
+    lower: float
+    upper: float
     per_agent: FloatArray
     agent: int
     policy: Values
     expert: Values
-
-    @property
-    def truncation_error(self) -> float:
-        """Bound on the error of ``value`` that stopping infinite sums caused; 0 for a finite horizon."""
-        return self.policy.truncation_error + self.expert.truncation_error
 
     def __repr__(self) -> str:
         """Gap and agent in one line."""
@@ -92,12 +88,13 @@ def values(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "auto
         The game and the policy.
     method
         ``"dp"`` (or ``"auto"``): backward recursion V_h(s) = sum_a sigma(a|s) [r + P V_{h+1}](s, a); discounted, its
-        fixed point. ``"lp"``: the inner product of rewards and the occupancy that the flow program returns.
+        fixed point. ``"lp"``: the inner product of rewards and the occupancy that the flow program returns, with
+        bounds from how far that occupancy is from satisfying the flow equations.
 
     Returns
     -------
     Values
-        ``.value`` (m,), and ``.state_values`` from the recursion.
+        ``.value`` with ``.lower`` and ``.upper`` (m,), and ``.state_values`` from the recursion.
 
     Raises
     ------
@@ -117,23 +114,22 @@ def values(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "auto
     """
     check_policy(game, policy)
     if resolve(method) == "lp":
-        mu = occupancy(game, policy, method="lp")
-        if game.horizon is None:
-            mu = mu[None]
-        with overflow_is_checked():
-            totals = [np.einsum("isa,sa->i", game.reward(h), mu[h]) for h in range(len(mu))]
-            return Values(require_finite(np.sum(totals, axis=0) / game.occupancy_mass), None, "lp", 0.0)
-    agents = list(range(game.num_agents))
-    with overflow_is_checked():
-        stages, errors = backward(
-            game,
-            game.num_stages(policy.num_steps),
-            game.num_agents,
-            lambda h: _stationary(game, policy.at(h)),
-            lambda h, following: obedient_backup(policy.at(h), action_values(game, h, following, agents)),
-        )
-        value = require_finite(stages[0] @ game.initial_distribution)
-    return Values(value, by_stage(game, stages), "dp", float(errors.max()))
+        return _by_program(game, policy)
+    return values_of(Problem(game, policy))
+
+
+def values_of(problem: Problem) -> Values:
+    """Values of obedience in a problem, by the recursion."""
+    agents = range(problem.game.num_agents)
+    outcome = recursion(problem, [Obey(agents)])[0]
+    enclosures = [outcome.enclosure(i) for i in agents]
+    return Values(
+        np.array([outcome.value(i) for i in agents]),
+        np.array([e.lower for e in enclosures]),
+        np.array([e.upper for e in enclosures]),
+        by_stage(problem.game, outcome.state_values[:, :, 0]),
+        "dp",
+    )
 
 
 def value_gap(
@@ -163,19 +159,37 @@ def value_gap(
     ours, theirs = values(game, policy, method=method), values(game, expert, method=method)
     per_agent = theirs.value - ours.value
     agent = int(per_agent.argmax())
-    return ValueGap(float(per_agent[agent]), per_agent, agent, ours, theirs)
+    gap = highest(theirs.enclosure(i) - ours.enclosure(i) for i in range(game.num_agents))
+    return ValueGap(float(per_agent[agent]), gap.lower, gap.upper, per_agent, agent, ours, theirs)
 
 
-def _stationary(game: MarkovGame, sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """V_i(s) of following ``sigma`` for ever in a discounted game, shape (m, S), and their errors."""
-    discount = float(game.discount or 0.0)
-    agents = list(range(game.num_agents))
-    rewards = obedient_backup(sigma, game.reward(0))
-    matrix = game.kernel(0).state_matrix(sigma)
-    found, _, error = fixed_point(
-        lambda v: (obedient_backup(sigma, action_values(game, 0, v, agents)), None),
-        lambda _, guess: discounted_values(matrix, rewards, discount, guess),
-        rewards,
-        discount,
-    )
-    return found, np.full(game.num_agents, error)
+def _by_program(game: MarkovGame, policy: CorrelatedPolicy) -> Values:
+    """Values from the occupancy that the flow program returns.
+
+    For any measure mu, with D_h its state marginals and M_h a bound on |V_h| and |Q_h|, <r, mu> is within
+    |D_0 - rho|_1 M_0 + sum_h |D_{h+1} - P'mu_h|_1 M_{h+1} + sum_h |mu_h - D_h sigma_h|_1 M_h of the value of obedience.
+    """
+    mu = stage_occupancy(game, policy, method="lp")
+    stages, mass, factor = len(mu), game.occupancy_mass, 1.0 if game.discount is None else game.discount
+    visits = mu.sum(axis=2)
+    with overflow_is_checked():
+        totals = [np.einsum("isa,sa->i", game.reward(h), mu[h]) for h in range(stages)]
+        value = require_finite(np.sum(totals, axis=0) / mass)
+        largest = [np.abs(game.reward(h)).max(axis=(1, 2)) for h in range(stages)]
+        ahead = np.zeros((stages + 1, game.num_agents))
+        if game.discount is not None:
+            ahead[stages] = largest[0] / mass
+        for h in reversed(range(stages)):
+            ahead[h] = largest[h] + factor * ahead[h + 1]
+        inflow = mass * game.initial_distribution
+        error = np.zeros(game.num_agents)
+        for h in range(stages):
+            if game.discount is not None and h == stages - 1:
+                inflow = inflow + factor * game.kernel(h).push_forward(mu[h])
+            error += np.abs(visits[h] - inflow).sum() * ahead[h]
+            error += np.abs(mu[h] - visits[h][:, None] * policy.at(h)).sum() * ahead[h]
+            error += gamma(8 * (game.num_states + game.num_joint_actions) * game.num_joint_actions) * ahead[h]
+            inflow = factor * game.kernel(h).push_forward(mu[h])
+        error = require_finite(inflated(error / mass + gamma(16) * np.abs(value)))
+    enclosures = [Enclosure.around(float(v), float(e)) for v, e in zip(value, error, strict=True)]
+    return Values(value, np.array([e.lower for e in enclosures]), np.array([e.upper for e in enclosures]), None, "lp")

@@ -28,6 +28,7 @@ from mailopt.games.numbers import (
     FloatArray,
     Number,
     NumberArray,
+    as_given,
     nearest_double,
     normalised,
     read_array,
@@ -220,6 +221,27 @@ class MarkovGame:
             horizon=1,
             agent_names=agent_names,
             action_names=action_names,
+        )
+
+    def with_rewards(self, rewards: NumberArray) -> MarkovGame:
+        """Return the same game with other rewards, (m, S, A) or (H, m, S, A).
+
+        Raises
+        ------
+        GameShape, GameNumber
+            As for the constructor.
+        """
+        return MarkovGame(
+            list(self.kernels) if len(self.kernels) > 1 else self.kernels[0],
+            rewards,
+            as_given(self.initial, self.exact_initial),
+            self.actions,
+            horizon=self.horizon,
+            discount=self.discount if self.exact_discount is None else self.exact_discount,
+            legal=self.legal,
+            state_names=self.state_names,
+            agent_names=self.agent_names,
+            action_names=self.action_names,
         )
 
     @property

@@ -34,6 +34,7 @@ from mailopt.games.numbers import (
 
 AXES = ("state", "joint action", "next state")
 _DENSE_FROM = 0.25
+_BLOCK = 512  # columns of a dense product summed at once: shorter sums, smaller rounding
 _NOTHING: Exact = MappingProxyType({})
 
 
@@ -48,6 +49,9 @@ class TransitionKernel(ABC):
         Sum of each row as stored, shape (S, A); 0 where there is no transition.
     num_nonzeros
         Number of positive entries.
+    summands
+        Bound on the additions that a term of an expectation goes through: the most positive entries in a row, fewer
+        where the sum is done in blocks.
     exact
         Exact rationals of the entries that are not doubles, keyed (state, joint action, next state).
     """
@@ -55,12 +59,14 @@ class TransitionKernel(ABC):
     num_states: int
     num_joint_actions: int
     num_nonzeros: int
+    summands: int
     row_sums: FloatArray
     exact: Exact
 
-    def __init__(self, row_sums: FloatArray, num_nonzeros: int, exact: Exact) -> None:
+    def __init__(self, row_sums: FloatArray, row_lengths: IntArray, exact: Exact) -> None:
         self.num_states, self.num_joint_actions = row_sums.shape
-        self.num_nonzeros = int(num_nonzeros)
+        self.num_nonzeros = int(row_lengths.sum())
+        self.summands = int(row_lengths.max())
         self.row_sums = row_sums
         self.row_sums.setflags(write=False)
         self.exact = exact
@@ -147,11 +153,14 @@ class DenseKernel(TransitionKernel):
         require_probabilities(doubles, GAME, "transitions", AXES)
         self.probabilities = doubles
         self._matrix = doubles.reshape(-1, doubles.shape[2])
-        super().__init__(doubles.sum(axis=2), int(np.count_nonzero(doubles)), exact)
+        super().__init__(doubles.sum(axis=2), np.count_nonzero(doubles, axis=2), exact)
+        self.summands = min(self.summands, _BLOCK + -(-self.num_states // _BLOCK))
 
     def _raw_expectation(self, values: FloatArray) -> FloatArray:
-        product = np.asarray(values @ self._matrix.T)
-        return product.reshape(-1, self.num_states, self.num_joint_actions)
+        product = values[:, :_BLOCK] @ self._matrix[:, :_BLOCK].T
+        for start in range(_BLOCK, self.num_states, _BLOCK):
+            product += values[:, start : start + _BLOCK] @ self._matrix[:, start : start + _BLOCK].T
+        return np.asarray(product).reshape(-1, self.num_states, self.num_joint_actions)
 
     def _raw_push_forward(self, weights: FloatArray) -> FloatArray:
         return np.asarray(weights.ravel() @ self._matrix)
@@ -199,7 +208,7 @@ class SparseKernel(TransitionKernel):
         _check_exact(rows, num_joint_actions, exact)
         self._rows = rows
         sums = np.asarray(rows.sum(axis=1)).reshape(num_states, num_joint_actions)
-        super().__init__(sums, rows.nnz, MappingProxyType(dict(exact)))
+        super().__init__(sums, np.diff(rows.indptr), MappingProxyType(dict(exact)))
 
     def _raw_expectation(self, values: FloatArray) -> FloatArray:
         result = np.empty((len(values), self.num_states, self.num_joint_actions))
@@ -243,10 +252,10 @@ class DeterministicKernel(TransitionKernel):
         self.successors.setflags(write=False)
         self._exists = self.successors >= 0
         self._targets = np.where(self._exists, self.successors, 0)
-        super().__init__(self._exists.astype(np.float64), int(self._exists.sum()), _NOTHING)
+        super().__init__(self._exists.astype(np.float64), self._exists.astype(np.int64), _NOTHING)
 
     def _raw_expectation(self, values: FloatArray) -> FloatArray:
-        result = values[:, self._targets]
+        result = np.take(values, self._targets, axis=1)
         if not self._exists.all():
             result *= self._exists
         return np.asarray(result)

@@ -97,6 +97,11 @@ class CorrelatedPolicy:
     def _normalised(self) -> FloatArray:
         return normalised(self.probabilities, self.probabilities.sum(axis=-1))
 
+    @cached_property
+    def support(self) -> int:
+        """Most joint actions that are recommended with positive probability in one state."""
+        return int(np.count_nonzero(self.probabilities, axis=-1).max())
+
     def at(self, step: int) -> FloatArray:
         """Return sigma_h(a|s), normalised, shape (S, A). Steps past the last row repeat it."""
         if self._normalised.ndim == 2:
