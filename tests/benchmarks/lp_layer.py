@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cvxpy as cp
@@ -22,20 +22,7 @@ from scipy import sparse
 import mailopt as mo
 from mailopt_solvers import Highs, HighsSession, LinearProgram, ProgramBuilder, solve, solve_batch
 from mailopt_solvers.backends.highs import HighsModel
-
-
-def timed(call: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
-
-
-def side_by_side(calls: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
-    """Median seconds of each call; they take turns, after one turn that does not count."""
-    turns = [{name: timed(call) for name, call in calls.items()} for _ in range(repetitions + 1)][1:]
-    return {name: float(np.median([turn[name] for turn in turns])) for name in calls}
-
+from tests.benchmarks.turns import side_by_side
 
 # Assembly and hand-over of large programs
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks import lp_layer
+from tests.benchmarks import evaluation, lp_layer
 
 
 def test_lp_layer(capsys: pytest.CaptureFixture[str]) -> None:
     lp_layer.main(["--quick"])
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("solve_batch", "cvxpy", "dense discounted"))
+
+
+def test_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluation.main(["--quick"])
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("enclosures", "concentrability", "budget"))
