@@ -90,6 +90,10 @@ class Confound(Completion):
             values[0][:, states], self.joint[step][:, states] = self.stage.minimax(step, states, q[0][:, states])
         return values
 
+    def selections(self, problem: Problem) -> int:
+        """See :class:`Rule`: the dual weighs all maps."""
+        return super().selections(problem) + 4 * len(self.stage.atoms.plays) + 8
+
     def continuation(self, problem: Problem, step: int) -> FloatArray | None:
         """See :class:`Rule`: the best deviation from what is recommended (Hoffman and Karp 1966)."""
         if self.layers > 1:

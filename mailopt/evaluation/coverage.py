@@ -133,7 +133,7 @@ def coverage(
     obey = Obey(range(game.num_agents))
     d, error = chances(problem, obey)
     visited = _whole(game, support_of(problem, obey))
-    reachable, likely = visited.copy(), np.zeros(d.shape)
+    reachable, likely = np.zeros(d.shape, dtype=bool), np.zeros(d.shape)
     for agent in range(game.num_agents):
         for rule in wandering(problem, agent, deviations):
             reachable |= _whole(game, support_of(problem, rule))
@@ -193,9 +193,8 @@ def concentrability(
     obey = Obey(range(game.num_agents))
     d, d_error = chances(problem, obey)
     visited = _whole(game, support_of(problem, obey))
-    reach, error = np.where(visited, d, 0.0), np.zeros(d.shape)
-    who = np.zeros(d.shape, dtype=np.int64)
-    possible = visited.copy()
+    reach, error, who = np.zeros(d.shape), np.zeros(d.shape), np.zeros(d.shape, dtype=np.int64)
+    possible = np.zeros(d.shape, dtype=bool)
     agents = range(game.num_agents)
     for agent in agents:
         for rule in wandering(problem, agent, deviations):

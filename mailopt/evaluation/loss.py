@@ -222,7 +222,7 @@ def distances(
     """Problem whose reward is the distance TV(sigma_h(s), sigma_{E,h}(s))."""
     steps = max(policy.num_steps or 1, expert.num_steps or 1)
     distance = np.stack([0.5 * np.abs(policy.at(h) - expert.at(h)).sum(axis=1) for h in range(steps)])
-    error = gamma(4 * max(policy.support, expert.support) + 8)
+    error = gamma(4 * max(policy.support, expert.support) + 16)
     listed = problem_of(game, policy, deviations)
     return replace(listed, rewards=distance[:, None, :, None], rewards_error=error, steps=max(steps, listed.steps or 1))
 

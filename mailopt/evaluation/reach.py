@@ -184,7 +184,9 @@ class _Sweep:
             (kernel.rows().toarray() if isinstance(kernel, DenseKernel) else kernel.rows()) for kernel in game.kernels
         ]
         selections = 3 * policy.support + 2 * game.actions[agent] + 12
-        self.roundings = 2 * max(kernel.summands for kernel in game.kernels) + selections
+        unblocked = any(isinstance(kernel, DenseKernel) for kernel in game.kernels)
+        summands = game.num_states if unblocked else max(kernel.summands for kernel in game.kernels)
+        self.roundings = 2 * summands + selections
 
     def back(self, step: int, following: FloatArray) -> FloatArray:
         """One stage back, (L, S, B) to (L, S, B)."""

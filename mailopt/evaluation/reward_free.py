@@ -178,25 +178,18 @@ def reward_free_regret_gap(
     obeyed = values_of(bounded).enclosure(0)
     farthest = search(bounded, agents, deviations)
     loss = (highest([obeyed, *(f.enclosure for f in farthest if f is not None)]) + obeyed).upper
-    most = (
-        2.0 * (game.horizon or 1.0) / game.occupancy_mass * (1.0 + 2.0**-50)
-    )  # what rewards in the box can gain at all
-    upper = min(loss, most if deviations.contains_obedience else 2.0 * most)
+    range_ = 2.0 * (game.horizon or 1.0) / game.occupancy_mass * (1.0 + 2.0**-50)  # no gain can be larger
+    upper = min(loss, range_ if deviations.contains_obedience else 2.0 * range_)
     sides = _Side(game, policy, expert, deviations)
-    others = [sides.worst(None, agent) if isinstance(deviations, Finite) else None for agent in agents]
+    starts = {i: found for i, found in enumerate(farthest) if found is not None}
+    mildest = {i: sides.mildest(i) for i in starts}
     gaps = []
-    for agent, start in enumerate(farthest):
-        if start is None:
-            continue
-        rewards = np.zeros(
-            (losses.stages if game.horizon is not None else 1, game.num_agents, *game.rewards.shape[-2:])
-        )
+    for agent, start in starts.items():
+        rewards = np.zeros((game.horizon or 1, game.num_agents, game.num_states, game.num_joint_actions))
         floor = -np.inf
-        for other in agents:
-            if other != agent and (worst := others[other]) is not None:
-                rewards[:, other], floor = worst[1], max(floor, -worst[0])
-            elif other != agent and farthest[other] is not None:
-                floor = max(floor, 0.0)
+        for other in starts.keys() - {agent}:
+            gain, rewards[:, other] = mildest[other]
+            floor = max(floor, gain)
         for phi in sides.starts(agent, start):
             rewards[:, agent] = sides.climb(phi, agent, floor, rounds)
             changed = game.with_rewards(rewards if game.horizon is not None else rewards[0])
@@ -259,12 +252,19 @@ class _Side:
             value, rewards = higher, found
         return rewards
 
-    def worst(self, extra: FloatArray | None, agent: int, floor: float = -np.inf) -> tuple[float, FloatArray]:
+    def mildest(self, agent: int) -> tuple[float, FloatArray]:
+        """Rewards for which an agent's best gain under the expert is least, and that gain; 0 unless all is listed."""
+        nothing = np.zeros(self.obeying[id(self.ours)].shape)
+        if not isinstance(self.deviations, Finite):
+            return 0.0, nothing
+        value, rewards = self.worst(nothing, agent, -np.inf)
+        return -value, rewards
+
+    def worst(self, extra: FloatArray, agent: int, floor: float) -> tuple[float, FloatArray]:
         """Maximise <r, extra> - t over |r| <= 1 with t >= floor and t >= what any deviation gains under the expert."""
         if isinstance(self.deviations, Finite):
             listed = [self.added(self.theirs, Follow(phi)) for phi in self.deviations.of(agent)]
             return self._solved(extra, listed, floor)
-        assert extra is not None
         if isinstance(self.deviations, Recursive):
             return self._farthest(extra, agent)
         value, least, rewards = np.inf, -np.inf, np.sign(extra)
@@ -308,13 +308,11 @@ class _Side:
         solution = solve(distance).require_optimal()
         return solution.objective, np.clip(solution.row_duals[-size:], -1.0, 1.0).reshape(extra.shape)
 
-    def _solved(self, extra: FloatArray | None, cuts: list[FloatArray], floor: float) -> tuple[float, FloatArray]:
-        shape = self.obeying[id(self.ours)].shape
-        rewards = np.zeros(shape)
-        goal = rewards if extra is None else extra
-        matter = np.any([goal != 0, *(cut != 0 for cut in cuts)], axis=0)
+    def _solved(self, extra: FloatArray, cuts: list[FloatArray], floor: float) -> tuple[float, FloatArray]:
+        rewards = np.zeros(extra.shape)
+        matter = np.any([extra != 0, *(cut != 0 for cut in cuts)], axis=0)
         builder = ProgramBuilder("max")
-        r = builder.add_variables("r", (int(matter.sum()),), lower=-1.0, upper=1.0, costs=goal[matter])
+        r = builder.add_variables("r", (int(matter.sum()),), lower=-1.0, upper=1.0, costs=extra[matter])
         t = builder.add_variables("t", (1,), lower=floor, costs=-1.0)
         rows = sparse.csr_array(np.stack([-cut[matter] for cut in cuts]))
         builder.add_rows("gains", (len(cuts),), {r: rows, t: np.ones((len(cuts), 1))}, lower=0.0)
