@@ -12,13 +12,13 @@ from mailopt.deviations.base import Recursive
 from mailopt.errors import CoverageError, InvalidDeviation, PolicyShape
 from mailopt.evaluation.completion import Collude, Confound
 from mailopt.evaluation.reach import support_of
-from mailopt.evaluation.recursion import Outcome, look_ahead, middle, recursion
+from mailopt.evaluation.recursion import Outcome, recursion
 from mailopt.evaluation.regret import Regret, regret
 from mailopt.evaluation.rounding import highest
 from mailopt.evaluation.rules import Obey, Problem
 from mailopt.evaluation.values import values_of
 from mailopt.games.game import MarkovGame
-from mailopt.games.numbers import BoolArray, FloatArray
+from mailopt.games.numbers import BoolArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 
 
@@ -199,19 +199,8 @@ def _priorities(outcome: Outcome) -> list[Priority]:
         states = np.flatnonzero(rule.unknown[h] & (visits[h].sum(axis=0) > 0))
         if not states.size:
             continue
-        q = _action_values(outcome, h)[:, states]
+        q = outcome.action_values(h)[:, states]
         safe, _ = rule.stage.minimax(h, states, q)
         weights = (visits[h][:, states] * (outcome.state_values[h, 0][:, states] - safe)).sum(axis=0)
         found += [Priority(h, int(s), float(w)) for s, w in zip(states, weights, strict=True)]
     return sorted(found, key=lambda place: -place.weight)
-
-
-def _action_values(outcome: Outcome, step: int) -> FloatArray:
-    """Q_h(s, a) of each layer, (L, S, A)."""
-    problem, values = outcome.problem, outcome.state_values
-    repeats = problem.game.discount is not None and step == problem.stages - 1
-    after = step if repeats else step + 1
-    following = values[after] if after < problem.stages else None
-    centre = np.zeros(1) if following is None else middle(following.min(axis=(1, 2)), following.max(axis=(1, 2)))
-    q = look_ahead(problem, step, outcome.rule.agents, following, centre)[0] + problem.discount * centre[0]
-    return np.broadcast_to(q, (values.shape[2], *q.shape[1:]))

@@ -9,11 +9,11 @@ import numpy as np
 from mailopt.deviations import Budget, DeviationClass, Finite, Limited, Stationary, Swap, check_deviations
 from mailopt.deviations.base import Recursive
 from mailopt.evaluation.deviating import problem_of
-from mailopt.evaluation.recursion import Outcome, look_ahead, middle, recursion
+from mailopt.evaluation.recursion import Outcome, recursion
 from mailopt.evaluation.rounding import Enclosure, highest
 from mailopt.evaluation.rules import Deviate, Follow, Obey, Problem
 from mailopt.games.game import MarkovGame
-from mailopt.games.numbers import BoolArray, FloatArray
+from mailopt.games.numbers import BoolArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 
 
@@ -149,7 +149,7 @@ class _Range:
         shape = self.values.shape
         self.top, self.bottom, self.widest, self.narrowest = (np.empty(shape) for _ in range(4))
         for h in range(problem.stages):
-            q = self.action_values(h)
+            q = outcome.action_values(h)[-1]
             self.top[h] = q.max(axis=1, where=game.joint_legal, initial=-np.inf)
             self.bottom[h] = q.min(axis=1, where=game.joint_legal, initial=np.inf)
             mask = game.joint_legal if playable is None else playable[h]
@@ -157,16 +157,6 @@ class _Range:
             self.narrowest[h] = q.min(axis=1, where=mask, initial=np.inf)
         largest = np.maximum(np.abs(self.top), np.abs(self.bottom)).max(axis=1)
         self.error = 2.0 * outcome.errors[:, 0] + 8 * 2.0**-53 * (largest + np.abs(self.values).max(axis=1))
-
-    def action_values(self, step: int) -> FloatArray:
-        """Q_h(s, a), (S, A)."""
-        stages = self.problem.stages
-        repeats = self.problem.game.discount is not None and step == stages - 1
-        after = step if repeats else step + 1
-        following = self.outcome.state_values[after][:, -1:] if after < stages else None
-        centre = np.zeros(1) if following is None else middle(following.min(axis=(1, 2)), following.max(axis=(1, 2)))
-        q = look_ahead(self.problem, step, [self.agent], following, centre)[0, 0]
-        return np.asarray(q + self.problem.discount * centre[0])
 
     def absolute(self) -> Enclosure:
         """Enclose the largest |Q - V|."""
@@ -182,7 +172,10 @@ class _Range:
         """Lower end of the largest Q - V if the agent does its worst at the step and this value function follows."""
         rule = Deviate(self.problem, self.agent, deviations)
         least = np.stack(
-            [-rule.backup(self.problem, h, -self.action_values(h)[None, None])[0, -1] for h in range(len(self.values))]
+            [
+                -rule.backup(self.problem, h, -self.outcome.action_values(h)[None])[0, -1]
+                for h in range(len(self.values))
+            ]
         )
         distance = (self.top - least).max(axis=1)
         return max(Enclosure.around(float(d), float(e)).lower for d, e in zip(distance, self.error, strict=True))

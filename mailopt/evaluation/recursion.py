@@ -62,6 +62,15 @@ class Outcome:
             error = start_error(self.errors[0], int(np.count_nonzero(rho)), np.abs(spread).max(axis=1), value)
             return [float(v) for v in require_finite(value)], require_finite(error)
 
+    def action_values(self, step: int) -> FloatArray:
+        """Q_h(s, a) of the first agent in each layer, (L, S, A), off by no more than the stage's state values."""
+        problem, values = self.problem, self.state_values[:, :1]
+        after = step if problem.game.discount is not None and step == problem.stages - 1 else step + 1
+        following = values[after] if after < problem.stages else np.zeros_like(values[step])
+        centre = middle(following.min(axis=(1, 2)), following.max(axis=(1, 2)))
+        q = look_ahead(problem, step, self.rule.agents[:1], following, centre)[0]
+        return np.asarray(q + problem.discount * centre[0])
+
     def visits(self) -> FloatArray:
         """Where the rule leads, see :func:`visits_of`."""
         return visits_of(self.problem, self.rule)
