@@ -92,7 +92,8 @@ def fixed_point(
             break
         seen.add(key)
         current = evaluate(_centred(middle))
-    if not best[3] <= _ACCEPTED * max(scale, float(np.abs(start).max())):
+    unavoidable = 16 * effective * float(rounding.max())  # values may cancel to less than their rounding
+    if not best[3] <= max(_ACCEPTED * max(scale, float(np.abs(start).max())), unavoidable):
         raise NotConverged(
             f"discounted values are known only to {best[3]:.3g} (largest value {scale:.3g}) at discount {discount}; "
             f"use method='lp', a smaller discount or a finite horizon"

@@ -171,12 +171,8 @@ class _Range:
     def against(self, deviations: Recursive) -> float:
         """Lower end of the largest Q - V if the agent does its worst at the step and this value function follows."""
         rule = Deviate(self.problem, self.agent, deviations)
-        least = np.stack(
-            [
-                -rule.backup(self.problem, h, -self.outcome.action_values(h)[None])[0, -1]
-                for h in range(len(self.values))
-            ]
-        )
+        q = [self.outcome.action_values(h) for h in range(len(self.values))]
+        least = np.stack([-rule.backup(self.problem, h, -values[None])[0, -1] for h, values in enumerate(q)])
         distance = (self.top - least).max(axis=1)
         return max(Enclosure.around(float(d), float(e)).lower for d, e in zip(distance, self.error, strict=True))
 

@@ -36,7 +36,7 @@ def test_lazy_solvers_leave_an_error_to_state(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(discounted, "_ACCEPTED", np.inf)
     found = [mo.values(case.game, case.policy) for case in CASES]
     wide = [(f.upper - f.lower).max() > 1e-11 * case.scale for f, case in zip(found, CASES, strict=True)]
-    assert np.count_nonzero(wide) > len(wide) / 2
+    assert np.count_nonzero(wide) > len(wide) / 4
 
 
 def test_what_does_not_converge_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
