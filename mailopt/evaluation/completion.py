@@ -96,7 +96,7 @@ class Confound(Completion):
 
     def continuation(self, problem: Problem, step: int) -> FloatArray | None:
         """See :class:`Rule`: the best deviation from what is recommended (Hoffman and Karp 1966)."""
-        if self.layers > 1:
+        if not self.unknown[step].any():
             return None
         policy = CorrelatedPolicy(self.recommended(problem, step)[0])
         fixed = Problem(problem.game, policy)

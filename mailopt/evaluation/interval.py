@@ -95,7 +95,8 @@ def regret_interval(
         Where the policy is known: booleans (T, S), or (S,) for all steps. Or demonstrations: integers
         (episodes, steps), the states that were visited; the policy is known there.
     deviations
-        Swap, External, Coarse, Internal, Partition or Restricted; for Limited the upper end is an outer bound.
+        Swap, External, Coarse, Internal, Partition or Restricted; for Limited the upper end is an outer bound, and
+        in a discounted game the lower end is 0 unless all is known.
 
     Raises
     ------
@@ -132,9 +133,11 @@ def regret_interval(
         )
     agents, obedience = range(game.num_agents), values_of(problem)
     worst = recursion(problem, [Collude(problem, i, deviations, ~mask) for i in agents])
-    least = recursion(problem, [Confound(problem, i, deviations, ~mask) for i in agents])
+    endless = isinstance(deviations, Limited) and game.discount is not None and not mask.all()
+    free = deviations.inner if endless and isinstance(deviations, Limited) else deviations
+    least = recursion(problem, [Confound(problem, i, free, ~mask) for i in agents])
     upper = highest(w.enclosure() - obedience.enclosure(i) for i, w in enumerate(worst)).upper
-    lower = highest(w.enclosure() - obedience.enclosure(i) for i, w in enumerate(least)).lower
+    lower = -np.inf if endless else highest(w.enclosure() - obedience.enclosure(i) for i, w in enumerate(least)).lower
     if deviations.contains_obedience:  # then no regret is negative
         lower = max(0.0, lower)
     gains = [w.value() - obedience.value[i] for i, w in enumerate(worst)]
