@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import ClassVar
 
 from mailopt.errors import InvalidDeviation
@@ -25,6 +26,11 @@ class DeviationClass(ABC):
     @abstractmethod
     def contains_obedience(self) -> bool:
         """Whether the identity is in the class; if it is, regret is never negative."""
+
+    @property
+    def num_steps(self) -> int | None:
+        """Number of steps after which nothing about the class changes, None if nothing ever does."""
+        return None
 
     def check(self, game: MarkovGame, agent: int) -> None:  # noqa: B027 - most classes fit every agent
         """Raise :class:`~mailopt.errors.InvalidDeviation` unless the class makes sense for this agent."""
@@ -68,3 +74,8 @@ def check_deviations(deviations: DeviationClass, game: MarkovGame) -> None:
         raise InvalidDeviation(f"deviations is {deviations!r}; give an object such as {hint}")
     for agent in range(game.num_agents):
         deviations.check(game, agent)
+
+
+def longest(steps: Iterable[int | None]) -> int | None:
+    """Return the largest number of steps; None stands for none at all."""
+    return max((n for n in steps if n is not None), default=None)

@@ -71,6 +71,11 @@ class Limited(Recursive):
         """It does: no departure is made."""
         return True
 
+    @property
+    def num_steps(self) -> int | None:
+        """Those of the inner class."""
+        return self.inner.num_steps
+
     def check(self, game: MarkovGame, agent: int) -> None:
         """Require what the inner class requires."""
         self.inner.check(game, agent)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mailopt.deviations.base import DeviationClass
+from mailopt.deviations.base import DeviationClass, longest
 from mailopt.deviations.deviation import Deviation
 from mailopt.errors import InvalidDeviation
 from mailopt.games.game import MarkovGame
@@ -58,6 +58,11 @@ class Finite(DeviationClass):
     def contains_obedience(self) -> bool:
         """If every agent in the list has a deviation that plays what it is told, wherever it is told."""
         return all(any(_obeys(phi) for phi in self.of(agent)) for agent in {phi.agent for phi in self.deviations})
+
+    @property
+    def num_steps(self) -> int | None:
+        """Steps of the longest deviation."""
+        return longest([phi.num_steps for phi in self.deviations])
 
     def of(self, agent: int) -> list[Deviation]:
         """Return the deviations of one agent."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mailopt.deviations.base import longest
 from mailopt.deviations.classes import Swap
 from mailopt.deviations.stagewise import Atoms, Stagewise
 from mailopt.errors import InvalidDeviation
@@ -59,9 +60,11 @@ class Restricted(Stagewise):
         return self.inner.contains_obedience
 
     @property
-    def depends_on_step(self) -> bool:
-        """If a mask has an axis of steps."""
-        return self.inner.depends_on_step or any(mask is not None and mask.ndim == 4 for mask in self._masks)
+    def num_steps(self) -> int | None:
+        """Steps of the longest mask."""
+        return longest(
+            [self.inner.num_steps, *(len(m) if m is not None and m.ndim == 4 else None for m in self._masks)]
+        )
 
     def check(self, game: MarkovGame, agent: int) -> None:
         """Require a mask of the agent's size, and what the inner class requires."""

@@ -109,11 +109,6 @@ class Atoms:
 class Stagewise(Recursive):
     """A set of deviations per agent that choose freely at each (step, state) among the atoms of a stage."""
 
-    @property
-    def depends_on_step(self) -> bool:
-        """Whether what is allowed differs from step to step."""
-        return False
-
     @abstractmethod
     def atoms(self, num_actions: int, agent: int) -> Atoms:
         """List what can be picked at a state, before legality and other masks."""

@@ -32,7 +32,7 @@ def by_program(
     whose residuals prove an upper one.
     """
     solution = HighsSession(deviation_program(game, policy, agent, deviations)).solve().require_optimal()
-    problem, occupied = Problem(game, policy), solution["D"]
+    problem, occupied = Problem(game, policy, steps=deviations.num_steps), solution["D"]
     witness = game.occupancy_mass * solution.duals("flow")
     if isinstance(deviations, Budget):
         obey = Deviation.identity(game, agent)

@@ -99,9 +99,9 @@ class Confound(Completion):
         if not self.unknown[step].any():
             return None
         policy = CorrelatedPolicy(self.recommended(problem, step)[0])
-        fixed = Problem(problem.game, policy)
+        fixed = Problem(problem.game, policy, steps=problem.stages)
         outcome = recursion(fixed, [Deviate(fixed, self.agents[0], self.deviations)])[0]
-        return np.asarray(outcome.state_values[0])
+        return np.asarray(outcome.state_values[step])
 
 
 class Stage:

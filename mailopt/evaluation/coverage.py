@@ -229,8 +229,7 @@ def concentrability(
 def _checked(game: MarkovGame, expert: CorrelatedPolicy, deviations: DeviationClass) -> Problem:
     check_policy(game, expert)
     check_deviations(deviations, game)
-    steps = [phi.num_steps or 1 for phi in deviations.deviations] if isinstance(deviations, Finite) else [1]
-    return Problem(game, expert, steps=max(steps))
+    return Problem(game, expert, steps=deviations.num_steps)
 
 
 def _reaches(
@@ -244,7 +243,7 @@ def _reaches(
     free = free_class(deviations)
     if free is not deviations:
         raise InvalidDeviation(f"concentrability has no dynamic program for {deviations!r}; use Swap() or Limited(k)")
-    yield most_likely(problem.game, problem.policy, agent, free, advance)
+    yield most_likely(problem, agent, free, advance)
 
 
 def _whole(game: MarkovGame, reached: BoolArray) -> BoolArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailopt.deviations import DeviationClass, Finite, Limited, Swap, check_deviations
+from mailopt.deviations import DeviationClass, Limited, Swap, check_deviations
 from mailopt.errors import InvalidDeviation
 from mailopt.evaluation.best import BestDeviation, gathered
 from mailopt.evaluation.by_program import by_program
@@ -82,9 +82,8 @@ def best_deviation(
 
 
 def problem_of(game: MarkovGame, policy: CorrelatedPolicy, deviations: DeviationClass) -> Problem:
-    """Evaluate with the game's rewards, over stages enough for the deviations listed."""
-    steps = [phi.num_steps or 1 for phi in deviations.deviations] if isinstance(deviations, Finite) else [1]
-    return Problem(game, policy, steps=max(steps))
+    """Evaluate with the game's rewards, over stages enough for the class."""
+    return Problem(game, policy, steps=deviations.num_steps)
 
 
 def describe(found: Found, deviations: DeviationClass, obedience: Values) -> BestDeviation:

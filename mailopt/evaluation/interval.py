@@ -122,7 +122,7 @@ def regret_interval(
         raise InvalidDeviation(f"no interval is known for {deviations!r}; use Swap(), External() or another free class")
     stages = game.num_stages(policy.num_steps)
     mask = _mask(game, known, stages)
-    problem = Problem(game, policy, steps=len(mask))
+    problem = Problem(game, policy, steps=max(len(mask), deviations.num_steps or 1))
     mask = np.stack([mask[min(h, len(mask) - 1)] for h in range(problem.stages)])
     missing = np.argwhere(support_of(problem, Obey(range(game.num_agents))) & ~mask)
     if missing.size:

@@ -92,7 +92,7 @@ def support_of(problem: Problem, rule: Rule) -> BoolArray:
             there[to] |= game.kernel(step).push_forward(leaving) > 0
         return there
 
-    for h in range(stages - 1):
+    for h in range(stages - 1 if game.discount != 0 else 0):
         reached[h + 1] = advance(h, reached[h])
     while game.discount:
         more = reached[-1] | advance(stages - 1, reached[-1])
@@ -125,7 +125,7 @@ def chances(problem: Problem, rule: Rule) -> tuple[FloatArray, FloatArray]:
 
 
 def most_likely(
-    game: MarkovGame, policy: CorrelatedPolicy, agent: int, deviations: Recursive, advance: Progress
+    problem: Problem, agent: int, deviations: Recursive, advance: Progress
 ) -> tuple[FloatArray, FloatArray]:
     """Largest probability of each state at each step over all deviations of the class.
 
@@ -138,8 +138,9 @@ def most_likely(
     reach, errors
         And a bound on the error of each entry.
     """
-    sweep = _Sweep(game, policy, agent, deviations)
-    size, stages = game.num_states, game.num_stages(policy.num_steps)
+    game, stages = problem.game, problem.stages
+    sweep = _Sweep(game, problem.policy, agent, deviations)
+    size = game.num_states
     block = max(1, _BLOCK // (size * game.num_joint_actions * sweep.layers))
     rho = game.initial_distribution
     reach = np.zeros((stages if game.discount is None else 1, size))
@@ -179,7 +180,7 @@ class _Sweep:
         assert isinstance(inner, Stagewise)
         self.inner: Stagewise = inner
         self.atoms: Atoms = inner.atoms(game.actions[agent], agent)
-        self.same = len(game.kernels) == 1 and policy.num_steps is None and not self.inner.depends_on_step
+        self.same = len(game.kernels) == 1 and policy.num_steps is None and self.inner.num_steps is None
         self.matrices = [
             (kernel.rows().toarray() if isinstance(kernel, DenseKernel) else kernel.rows()) for kernel in game.kernels
         ]

@@ -109,7 +109,7 @@ class _Assembly:
         self, game: MarkovGame, policy: CorrelatedPolicy, agent: int, deviations: DeviationClass, linked: bool
     ) -> None:
         self.game, self.agent, self.deviations, self.linked = game, agent, deviations, linked
-        self.stages = game.num_stages(policy.num_steps)
+        self.stages = game.num_stages(policy.num_steps, deviations.num_steps)
         self.sigmas = [policy.at(h) for h in range(policy.num_steps or 1)]
         self.limited = isinstance(deviations, Limited)
         self.layers = deviations.layers(game) if isinstance(deviations, Limited) else 1
