@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,7 +38,7 @@ class Finite(DeviationClass):
     0.25
     """
 
-    deviations: tuple[Deviation, ...]
+    deviations: Sequence[Deviation]
     methods: ClassVar[tuple[str, ...]] = ("enumeration",)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mailopt.deviations import Swap
+from mailopt.deviations.deviation import legal_choices
 from mailopt.evaluation.recursion import Outcome, recursion
 from mailopt.evaluation.rounding import Enclosure
 from mailopt.evaluation.rules import Deviate, Play, Problem, counting
@@ -50,18 +51,17 @@ class Frontier:
         self.tangents: list[tuple[float, float]] = []
         self.edges: set[float] = set()
         game = problem.game
-        obey = np.zeros((problem.stages, 1, game.num_states, game.actions[agent]), dtype=np.int64)
-        obey[:] = np.arange(game.actions[agent])
-        first, last = self._evaluate(obey), self._best(0.0)
+        obey = legal_choices(game, agent, np.tile(np.arange(game.actions[agent]), (game.num_states, 1)))
+        first = self._evaluate(np.tile(obey, (problem.stages, 1, 1, 1)), obeys=True)
+        last = self._best(0.0)
         self.points = [first] if last.departures <= first.departures else [first, last]
         self._scale = max(float(np.abs(p.outcome.state_values).max()) for p in self.points)
 
-    def _evaluate(self, choices: IntArray) -> Point:
+    def _evaluate(self, choices: IntArray, *, obeys: bool = False) -> Point:
         play = Play(self.agent, choices)
         outcome = recursion(self.problem, [play])[0]
         cost = recursion(counting(self.problem), [play])[0]
-        exact = not (choices != np.arange(choices.shape[-1])).any()
-        return Point(outcome, 0.0 if exact else cost.value(), Enclosure(0.0, 0.0) if exact else cost.enclosure())
+        return Point(outcome, 0.0 if obeys else cost.value(), Enclosure(0.0, 0.0) if obeys else cost.enclosure())
 
     def _best(self, slope: float) -> Point:
         charged = replace(self.problem, toll=slope)

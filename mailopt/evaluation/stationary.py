@@ -14,17 +14,19 @@ from itertools import count
 import numpy as np
 
 from mailopt.deviations import Stationary, Swap
+from mailopt.deviations.deviation import legal_choices
 from mailopt.errors import GameTooLarge
+from mailopt.evaluation.reach import most_likely
 from mailopt.evaluation.recursion import Outcome, recursion
 from mailopt.evaluation.rounding import Enclosure
 from mailopt.evaluation.rules import Deviate, Play, Problem
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, IntArray
 from mailopt.programs import deviation as deviation_program
-from mailopt_solvers import solve_mixed_integer
+from mailopt_solvers import LinearProgram, solve_mixed_integer
 
 MOST_CHOICES = 400  # 0-1 variables that have a choice: legal (state, recommendation, action)
-MOST_NODES = 5000  # partial deviations that are bounded before the search stops with the bound it has
+MOST_NODES = 20_000  # partial deviations that are bounded before the search stops with the bound it has
 _GAP = 1e-12  # of the largest value: what is not worth a branch
 
 
@@ -62,11 +64,24 @@ def best_stationary(problem: Problem, agent: int) -> tuple[Outcome, Enclosure]:
             f"{MOST_CHOICES} is the limit; use Swap(), which bounds it, or a game with fewer states or actions"
         )
 
-    program = deviation_program(_with_rewards(problem), problem.policy, agent, Stationary())
+    program = _tightened(deviation_program(_with_rewards(problem), problem.policy, agent, Stationary()), problem, agent)
     chosen = solve_mixed_integer(program, ["x"]).require_optimal()["x"].argmax(axis=2)
-    identity = np.broadcast_to(np.arange(n), chosen.shape)
-    best = max((_play(problem, agent, phi) for phi in (identity, chosen)), key=Outcome.value)
+    tried = (legal_choices(game, agent, phi) for phi in (np.tile(np.arange(n), (len(chosen), 1)), chosen))
+    best = max((_play(problem, agent, phi) for phi in tried), key=Outcome.value)
     return _prove(problem, agent, best)
+
+
+def _tightened(program: LinearProgram, problem: Problem, agent: int) -> LinearProgram:
+    """Replace z <= x by z_h(s, a, b) <= M_h(s) x(s, a, b), M_h(s) the most that a deviation can be at (h, s)."""
+    reach, error = most_likely(problem, agent, Swap(), lambda _: None)
+    n = problem.game.actions[agent]
+    most = np.repeat((reach + error) * (1.0 + 1e-9), n * n)
+    matrix, same, x = program.matrix, program.rows["same"].slice, program.variables["x"].slice
+    columns = np.repeat(np.arange(program.num_variables), np.diff(matrix.indptr))
+    tied = (matrix.indices >= same.start) & (columns >= x.start) & (columns < x.stop) & (matrix.indices < same.stop)
+    data = matrix.data.copy()
+    data[tied] *= most[matrix.indices[tied] - same.start]
+    return program.changed(coefficients=data)
 
 
 def _prove(problem: Problem, agent: int, best: Outcome) -> tuple[Outcome, Enclosure]:
@@ -92,7 +107,7 @@ def _prove(problem: Problem, agent: int, best: Outcome) -> tuple[Outcome, Enclos
         mass = outcome.visits()[:, 0, :, None] * told
         votes = np.einsum("hsa,hsab->sab", mass, rule.choices[:, 0, :, :, None] == np.arange(n))
         phi = np.where(votes.max(axis=2) > 0, votes.argmax(axis=2), rule.choices[0, 0])
-        candidate = _play(problem, agent, phi)
+        candidate = _play(problem, agent, legal_choices(game, agent, phi))
         if candidate.value() > best.value():
             best = candidate
         disputed = votes.sum(axis=2) - votes.max(axis=2)
