@@ -70,7 +70,7 @@ class Recursive(DeviationClass):
 def check_deviations(deviations: DeviationClass, game: MarkovGame) -> None:
     """Raise :class:`~mailopt.errors.InvalidDeviation` unless this is a deviation class that fits the game."""
     if not isinstance(deviations, DeviationClass):
-        hint = f"{deviations.__name__}()" if isinstance(deviations, type) else "Swap() or External()"
+        hint = f"{deviations.__name__}()" if isinstance(deviations, type) else "Swap(), External() or Finite([phi, ..])"
         raise InvalidDeviation(f"deviations is {deviations!r}; give an object such as {hint}")
     for agent in range(game.num_agents):
         deviations.check(game, agent)

@@ -31,8 +31,8 @@ class Priority:
     step, state
         Where; the step is the stage of a discounted game.
     weight
-        How much the upper end would fall, to first order, if the policy turned out to be as safe as can be there: the
-        discounted visits of the deviation that attains the upper end, times what the agent would lose there.
+        How much the upper end would fall at most, in units of reward, if the policy turned out to be as safe as can be
+        there: the visits of the deviation that attains the upper end, times what the agent would lose there.
     """
 
     step: int
@@ -56,8 +56,8 @@ class RegretInterval:
     lower_completion, lower_regret
         The best completion that was found, and its regret: the least regret is between ``lower`` and this.
     priorities
-        Where knowing the policy would shrink the interval most, heaviest first; places that the deviation which
-        attains the upper end does not reach are left out.
+        Where knowing the policy would shrink the interval most, heaviest first; places where it would not lower the
+        upper end are left out.
     """
 
     lower: float
@@ -165,12 +165,19 @@ def _mask(game: MarkovGame, known: npt.ArrayLike, stages: int) -> BoolArray:
     if array.dtype == np.bool_ and array.ndim == 2 and array.shape[1] == game.num_states:
         if game.horizon is None or len(array) == game.horizon:
             return array
-    elif (
-        array.dtype.kind in "iu"
-        and array.ndim == 2
-        and array.size
-        and 0 <= array.min() <= array.max() < game.num_states
-    ):
+    elif array.dtype.kind in "iu" and array.ndim == 2 and array.size:
+        wrong = np.argwhere((array < 0) | (array >= game.num_states))
+        if wrong.size:
+            episode, step = (int(k) for k in wrong[0])
+            raise PolicyShape(
+                f"known, episode {episode}, step {step}: {array[episode, step]} is none of the states 0 to "
+                f"{game.num_states - 1}"
+            )
+        if array.shape == (game.horizon, game.num_states) and array.max() <= 1:
+            raise PolicyShape(
+                f"known has shape {array.shape} and the integers 0 and 1, which may mean a mask or the states of "
+                f"episodes; for a mask give booleans, known.astype(bool)"
+            )
         if game.horizon is None:
             mask = np.zeros((1, game.num_states), dtype=bool)
             mask[0, array.ravel()] = True
@@ -205,5 +212,5 @@ def _priorities(outcome: Outcome) -> list[Priority]:
         q = outcome.action_values(h)[:, states]
         safe, _ = rule.stage.minimax(h, states, q)
         weights = (visits[h][:, states] * (outcome.state_values[h, 0][:, states] - safe)).sum(axis=0)
-        found += [Priority(h, int(s), float(w)) for s, w in zip(states, weights, strict=True)]
+        found += [Priority(h, int(s), float(w)) for s, w in zip(states, weights, strict=True) if w > 0]
     return sorted(found, key=lambda place: -place.weight)

@@ -136,10 +136,10 @@ def reward_free_regret_gap(
     For one deviation phi of one agent the worst reward is a linear program: maximise <r, mu of phi∘sigma - mu of
     sigma> - t, where t is at least what each deviation gains under the expert; its dual is the L1 distance from what
     phi adds to the occupancy to all that deviations under the expert can add. For a Finite list this is done for
-    every member and is exact, up to the solver's tolerance. Otherwise reward and best deviation alternate, which
-    climbs to a local maximum: a lower bound. The upper bound is sum_h E over s ~ d_h of phi∘sigma of 2 (H - h) TV(s),
-    at its worst phi, and the same for obedience: 2 (H - h) is the largest range of action values that such rewards
-    allow, discounted 2 / (1 - gamma).
+    every member, and the lower bound is exact up to the solver's tolerance. Otherwise reward and best deviation
+    alternate, which climbs to a local maximum: a lower bound. The upper bound is sum_h E over s ~ d_h of phi∘sigma of
+    2 (H - h) TV(s), at its worst phi, and the same for obedience: 2 (H - h) is the largest range of action values
+    that such rewards allow, discounted 2 / (1 - gamma).
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ import numpy as np
 from mailopt.deviations import Deviation, LimitedDeviation
 from mailopt.deviations.base import Recursive
 from mailopt.evaluation.rounding import UNIT
-from mailopt.evaluation.stages import by_stage, stage_gains
+from mailopt.evaluation.stages import stage_gains
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
@@ -225,9 +225,10 @@ class Play(Deviating):
 
     def deviation(self, game: MarkovGame) -> Deviation:
         """See :class:`Deviating`."""
+        choices = self.choices[0] if len(self.choices) == 1 else self.choices
         if self.layers == 1:
-            return Deviation.deterministic(self.agents[0], by_stage(game, self.choices[:, 0]))
-        return LimitedDeviation(self.agents[0], by_stage(game, self.choices))
+            return Deviation.deterministic(self.agents[0], choices[..., 0, :, :])
+        return LimitedDeviation(self.agents[0], choices)
 
 
 class Deviate(Play):

@@ -124,8 +124,7 @@ def _prove(problem: Problem, agent: int, best: Outcome) -> tuple[Outcome, Enclos
 
 
 def _play(problem: Problem, agent: int, phi: IntArray) -> Outcome:
-    choices = np.broadcast_to(phi, (problem.stages, 1, *phi.shape)).astype(np.int64)
-    return recursion(problem, [Play(agent, choices)])[0]
+    return recursion(problem, [Play(agent, phi[None, None])])[0]
 
 
 def _with_rewards(problem: Problem) -> MarkovGame:

@@ -292,7 +292,7 @@ class MarkovGame:
 
     def check_agent(self, agent: int) -> None:
         """Raise :class:`~mailopt.errors.UnknownAgent` unless there is such an agent."""
-        if not isinstance(agent, int | np.integer) or not 0 <= agent < self.num_agents:
+        if not isinstance(agent, int | np.integer) or isinstance(agent, bool) or not 0 <= agent < self.num_agents:
             raise UnknownAgent(f"there is no agent {agent}; the game has agents 0 to {self.num_agents - 1}")
 
     def unfold(self, array: npt.NDArray[_Scalar], agent: int) -> npt.NDArray[_Scalar]:
