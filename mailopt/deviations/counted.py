@@ -134,11 +134,15 @@ class Budget(DeviationClass):
         given = self.kappa
         if not isinstance(given, int | float | Fraction | np.number) or isinstance(given, bool):
             raise InvalidDeviation(f"kappa is {given!r}; give the expected number of departures, a number")
-        if not (math.isfinite(given) and given >= 0):
+        try:
+            kappa = float(given)
+        except OverflowError:
+            kappa = math.inf
+        if not (math.isfinite(kappa) and kappa >= 0):
             raise InvalidDeviation(f"kappa is {given!r}; it must be finite and at least 0")
-        if Fraction(given) != Fraction(float(given)):
-            raise InvalidDeviation(f"kappa is {given!r}, which is not a double; give {float(given)!r}")
-        object.__setattr__(self, "kappa", float(given))
+        if Fraction(given) != Fraction(kappa):
+            raise InvalidDeviation(f"kappa is {given!r}, which is not a double; give {kappa!r}")
+        object.__setattr__(self, "kappa", kappa)
 
     def __repr__(self) -> str:
         """Show kappa."""

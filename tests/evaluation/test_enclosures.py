@@ -229,9 +229,9 @@ def test_thirds_are_no_doubles() -> None:
     assert regret.upper - regret.lower < 1e-13
 
 
-@pytest.mark.parametrize("discount", [0.99, Fraction(99, 100), 1 - 2.0**-20, Fraction(1, 3)], ids=str)
+@pytest.mark.parametrize("discount", [0.99, Fraction(999_999, 10**6), 1 - 2.0**-20, Fraction(1, 3)], ids=str)
 def test_the_discount_is_the_number_that_was_given(discount: float | Fraction) -> None:
-    """The double 0.99 is not 99/100; with rewards of 1 the value is 1 / (1 - gamma), exactly."""
+    """The double nearest to 0.999999 moves the value, 1 / (1 - gamma), by 5e-5."""
     game, policy = one_state([1.0, 0.0], [1.0, 0.0], discount=discount)
     found = mo.values(game, policy)
     assert inside(found.lower[0], 1 / (1 - Fraction(discount)), found.upper[0])
