@@ -54,8 +54,9 @@ class Frontier:
         obey = legal_choices(game, agent, np.tile(np.arange(game.actions[agent]), (game.num_states, 1)))
         first = self._evaluate(np.tile(obey, (problem.stages, 1, 1, 1)), obeys=True)
         last = self._best(0.0)
-        self.points = [first] if last.departures <= first.departures else [first, last]
-        self._scale = max(float(np.abs(p.outcome.state_values).max()) for p in self.points)
+        self._scale = max(float(np.abs(p.outcome.state_values).max()) for p in (first, last))
+        gains = last.outcome.value() - first.outcome.value() > _FLAT * self._scale
+        self.points = [first, last] if gains and last.departures > 0 else [first]
 
     def _evaluate(self, choices: IntArray, *, obeys: bool = False) -> Point:
         play = Play(self.agent, choices)

@@ -175,7 +175,7 @@ def _by_program(game: MarkovGame, policy: CorrelatedPolicy) -> Values:
     with overflow_is_checked():
         totals = [np.einsum("isa,sa->i", game.reward(h), mu[h]) for h in range(stages)]
         value = require_finite(np.sum(totals, axis=0) / mass)
-        largest = [np.abs(game.reward(h)).max(axis=(1, 2)) for h in range(stages)]
+        largest = [np.abs(np.where(game.joint_legal, game.reward(h), 0.0)).max(axis=(1, 2)) for h in range(stages)]
         ahead = np.zeros((stages + 1, game.num_agents))
         if game.discount is not None:
             ahead[stages] = largest[0] / mass
