@@ -84,6 +84,10 @@ class CoverageError(MailoptError, ValueError):
     """Something that must be known is not: the message names the steps and states."""
 
 
+class NoEquilibrium(MailoptError, ValueError):
+    """No policy has a regret as small as asked for; the message says where, and what the least is."""
+
+
 class UnknownAgent(MailoptError, ValueError):
     """An agent that the game does not have."""
 
@@ -137,6 +141,7 @@ __all__ = [
     "MalformedFile",
     "MissingDependency",
     "MissingTransition",
+    "NoEquilibrium",
     "NotADistribution",
     "NotConverged",
     "PolicyDistribution",

@@ -6,6 +6,7 @@ from mailopt.evaluation.coverage import Concentrability, Coverage, concentrabili
 from mailopt.evaluation.deviating import best_deviation
 from mailopt.evaluation.interval import Priority, RegretInterval, regret_interval
 from mailopt.evaluation.loss import DeviationWeightedLoss, RegretGapBound, deviation_weighted_loss, regret_gap_bound
+from mailopt.evaluation.mixtures import MixtureRegret, mixture_regret
 from mailopt.evaluation.occupancy import occupancy
 from mailopt.evaluation.quantal import QuantalDeviation, quantal_deviation
 from mailopt.evaluation.recoverability import Recoverability, recoverability
@@ -25,6 +26,7 @@ __all__ = [
     "Coverage",
     "Departure",
     "DeviationWeightedLoss",
+    "MixtureRegret",
     "Priority",
     "QuantalDeviation",
     "Recoverability",
@@ -41,6 +43,7 @@ __all__ = [
     "concentrability",
     "coverage",
     "deviation_weighted_loss",
+    "mixture_regret",
     "occupancy",
     "quantal_deviation",
     "recoverability",

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from mailopt.deviations import DeviationClass, Finite, Swap, check_deviations
 from mailopt.errors import InvalidDeviation
-from mailopt.evaluation.reach import Progress, chances, free_class, most_likely, support_of, wandering
+from mailopt.evaluation.reach import chances, free_class, most_likely, support_of, wandering
 from mailopt.evaluation.rules import Follow, Obey, Problem
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
+from mailopt.progress import Progress, shown
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -199,7 +199,7 @@ def concentrability(
     for agent in agents:
         for rule in wandering(problem, agent, deviations):
             possible |= _whole(game, support_of(problem, rule))
-    with _shown(progress, d.size * game.num_agents) as advance:
+    with shown(progress, "concentrability", d.size * game.num_agents) as advance:
         for agent in agents:
             for found, off in _reaches(problem, agent, deviations, advance):
                 better = found > reach
@@ -254,16 +254,3 @@ def _whole(game: MarkovGame, reached: BoolArray) -> BoolArray:
 def _place(index: np.intp, shape: tuple[int, ...]) -> tuple[int, int]:
     step, state = np.unravel_index(index, shape)
     return int(step), int(state)
-
-
-@contextmanager
-def _shown(progress: bool, total: int) -> Iterator[Progress]:
-    """Show a progress bar if asked to."""
-    if not progress:
-        yield lambda _: None
-        return
-    from rich.progress import Progress as Bar  # noqa: PLC0415 - only if there is something to show
-
-    with Bar() as bar:
-        task = bar.add_task("concentrability", total=total)
-        yield lambda count: bar.advance(task, count)

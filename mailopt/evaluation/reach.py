@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from mailopt.deviations import Atoms, Budget, Deviation, DeviationClass, Finite, Limited, Stagewise, Swap
@@ -16,10 +14,10 @@ from mailopt.games.game import MarkovGame
 from mailopt.games.kernels import DenseKernel
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy
+from mailopt.progress import Progress
 
 _BLOCK = 4_000_000  # action values that are held at once
 _WIDTH = 1e-13  # half-width at which a discounted fixed point is done
-Progress = Callable[[int], None]
 
 
 class Wander(Deviating):

@@ -205,6 +205,16 @@ def as_given(doubles: FloatArray, exact: Exact) -> npt.NDArray[Any]:
     return result
 
 
+def fractions_of(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Every number as the exact rational that it is."""
+    result = np.empty(numbers.shape, dtype=object)
+    for index, value in np.ndenumerate(numbers):
+        result[index] = (
+            value if isinstance(value, Fraction) else Fraction(value.item() if hasattr(value, "item") else value)
+        )
+    return result
+
+
 def as_fractions(doubles: FloatArray, exact: Exact) -> npt.NDArray[Any]:
     """Every entry as the exact rational that was given."""
     result = np.empty(doubles.shape, dtype=object)

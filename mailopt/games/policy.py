@@ -108,6 +108,10 @@ class CorrelatedPolicy:
             return self._normalised
         return np.asarray(self._normalised[min(step, self._normalised.shape[0] - 1)])
 
+    def fractions(self) -> npt.NDArray[Any]:
+        """Return the rows p / sum(p) as exact fractions, in the shape of ``probabilities``."""
+        return _rows([(self.probabilities, self.exact)], exactly=True)[0]
+
     def check(self, game: MarkovGame) -> None:
         """Raise unless the policy fits the game and gives probability to legal joint actions only.
 

@@ -1,0 +1,151 @@
+"""Backward induction: a stage equilibrium at each (step, state) given what follows.
+
+Finite horizon: V_H = 0 and sigma_h is an equilibrium of the stage games Q = r + P V_{h+1}, whose regret is at most a
+slack. The regret of the whole is at most sum_h max_s slack_h(s).
+
+Discounted: a stationary policy tau serves as the end. Its values V and its regret from each state, at most D, are
+known, and N steps before it are found by backward induction from V. The regret of the whole is at most sum_{h<N}
+gamma^h slack_h + gamma^N D. The end comes from value iteration with stage equilibria (Shapley 1953 for zero-sum games);
+if the policy that it has come to has regret small enough by itself, no steps before it are needed and the result is
+stationary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mailopt.deviations import DeviationClass
+from mailopt.equilibria.stages import StageAnswer
+from mailopt.errors import GameTooLarge
+from mailopt.evaluation.deviating import best_deviation
+from mailopt.evaluation.values import values
+from mailopt.games.game import MarkovGame
+from mailopt.games.numbers import FloatArray
+from mailopt.games.policy import CorrelatedPolicy
+from mailopt.progress import Progress
+
+StageRule = Callable[[int, FloatArray, float], StageAnswer]
+"""From step, action values (m, S, A) and slack to equilibria of the stage games."""
+
+_WARM = 32  # rounds of value iteration before steps are put in front
+_MOST_ENTRIES = 1 << 28  # of the policy of a discounted game
+
+
+@dataclass(frozen=True, eq=False)
+class Induced:
+    """What backward induction found.
+
+    Attributes
+    ----------
+    answers
+        The stages in order; of a discounted game the last repeats for ever.
+    action_values
+        Q_h(s, a) that each stage was solved for, (m, S, A) each.
+    """
+
+    answers: list[StageAnswer]
+    action_values: list[FloatArray]
+
+    def policy(self, game: MarkovGame) -> CorrelatedPolicy:
+        """Return the policy: (S, A) if there is one stage, else (T, S, A)."""
+        rows = [answer.sigma for answer in self.answers]
+        return CorrelatedPolicy(rows[0] if len(rows) == 1 else np.stack(rows))
+
+
+def finite(game: MarkovGame, rule: StageRule, slack: float, advance: Progress) -> Induced:
+    """Backward induction over a finite horizon with the same slack at each step."""
+    assert game.horizon is not None
+    following = np.zeros((game.num_agents, game.num_states))
+    answers, offered = [], []
+    for step in reversed(range(game.horizon)):
+        q = game.reward(step) + game.kernel(step).expectation(following)
+        answer = rule(step, q, slack)
+        following = obeyed(answer, q)
+        answers.append(answer)
+        offered.append(q)
+        advance(1)
+    return Induced(answers[::-1], offered[::-1])
+
+
+def discounted(
+    game: MarkovGame,
+    rule: StageRule,
+    deviations: DeviationClass,
+    slack: float,
+    goal: float,
+    advance: Progress,
+    *,
+    before: int = 0,
+    start: FloatArray | None = None,
+) -> Induced:
+    """Backward induction in a discounted game.
+
+    Parameters
+    ----------
+    game, rule, deviations
+        What is solved.
+    slack
+        Regret that each stage may have.
+    goal
+        Regret that the end may contribute.
+    before
+        Number of steps that come before the stationary end in any case.
+    start
+        Values (m, S) from which value iteration begins; None for 0.
+
+    Raises
+    ------
+    GameTooLarge
+        The policy would have too many steps.
+    """
+    assert game.discount is not None
+    gamma = game.discount
+    kernel, rewards = game.kernel(0), game.reward(0)
+    current = np.zeros((game.num_agents, game.num_states)) if start is None else start
+    for count in range(1, _WARM + 1):
+        q = rewards + gamma * kernel.expectation(current)
+        answer = rule(before, q, slack)
+        current = obeyed(answer, q)
+        advance(1)
+        if count & (count - 1) == 0:
+            left, end = _shortfall(game, answer, deviations)
+            if left <= goal:
+                break
+    steps = before
+    if left > goal:
+        steps = max(before, 1 + math.ceil(math.log(left / goal) / -math.log(gamma)) if gamma > 0 else 1)
+    size = steps * game.num_states * game.num_joint_actions
+    if size > _MOST_ENTRIES:
+        raise GameTooLarge(
+            f"the policy needs {steps} steps of {game.num_states} x {game.num_joint_actions} probabilities; raise "
+            f"tolerance or epsilon"
+        )
+    answers, offered = [answer], [q]
+    following = end
+    for step in reversed(range(steps)):
+        q = rewards + gamma * kernel.expectation(following)
+        answer = rule(step, q, slack)
+        following = obeyed(answer, q)
+        answers.append(answer)
+        offered.append(q)
+        advance(1)
+    return Induced(answers[::-1], offered[::-1])
+
+
+def obeyed(answer: StageAnswer, q: FloatArray) -> FloatArray:
+    """Values of obeying, (m, S)."""
+    return np.asarray(np.einsum("sa,isa->is", answer.sigma, q))
+
+
+def _shortfall(game: MarkovGame, answer: StageAnswer, deviations: DeviationClass) -> tuple[float, FloatArray]:
+    """Largest regret of a stationary policy from any state, and its values (m, S)."""
+    policy = CorrelatedPolicy(answer.sigma)
+    obedience = values(game, policy).state_values
+    assert obedience is not None  # the method is "dp"
+    found = (best_deviation(game, policy, i, deviations).state_values for i in range(game.num_agents))
+    bests = [of_agent.reshape(-1, game.num_states)[-1] for of_agent in found]
+    return float((np.stack(bests) - obedience).max()), obedience

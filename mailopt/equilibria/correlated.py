@@ -1,0 +1,301 @@
+"""Correlated and coarse correlated equilibria of normal forms and of Markov games."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mailopt.deviations import DeviationClass, Swap, check_deviations
+from mailopt.equilibria.backward import Induced, StageRule, discounted, finite
+from mailopt.equilibria.exact import ExactEquilibrium, exact_equilibrium
+from mailopt.equilibria.stages import StageSolver, Work, objective_value
+from mailopt.equilibria.unique import is_unique
+from mailopt.errors import InvalidGame, InvalidOption, NoEquilibrium
+from mailopt.evaluation.regret import Regret, regret
+from mailopt.evaluation.values import Values
+from mailopt.games.game import MarkovGame
+from mailopt.games.numbers import FloatArray
+from mailopt.games.policy import CorrelatedPolicy
+from mailopt.programs.equilibrium import Epsilon, check_epsilon
+from mailopt.programs.objectives import (
+    Egalitarian,
+    LeastRegret,
+    Objective,
+    Preferred,
+    Weighted,
+    Welfare,
+    named,
+    sequence,
+)
+from mailopt.progress import shown
+from mailopt_solvers import Highs, Solver, solver_named
+
+TRIES = 4  # of giving a little less than epsilon, so that rounding does not exceed it
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CorrelatedEquilibrium:
+    """A (coarse) correlated equilibrium, and what is known of it.
+
+    Attributes
+    ----------
+    policy
+        The recommendations: (S, A) for one step, (H, S, A) for a finite horizon; discounted (S, A), or (T, S, A) with
+        the last step repeated for ever.
+    goal
+        What was optimised; in a Markov game at each stage, given what follows.
+    objective
+        The value reached, in units of the game, of the first objective if there are several. Of a Markov game the value
+        from the start for objectives that are values of agents or regrets, else None.
+    stage_objectives
+        The value reached at each stage, (T, S).
+    values, regret
+        Values of obedience and the regret for ``deviations``, with bounds, as :func:`mailopt.regret` finds them from
+        the policy alone.
+    deviations, epsilon
+        What was asked for.
+    multipliers
+        For each agent the price of each temptation: by how much the objective would rise for each unit of regret that
+        were allowed there. Laid out as the atoms of the class, (n, n) told and played for swap deviations, (1, n) for
+        external ones; (T, S, ..) in front for Markov games. 0 where a stage was settled without a program.
+    exact
+        Everything in fractions if that was asked for, else None.
+    work
+        What it took: stages, programs, seconds, the solver and its version, and the largest change that made the
+        solver's points distributions.
+    """
+
+    policy: CorrelatedPolicy
+    goal: Objective
+    objective: float | None
+    stage_objectives: FloatArray
+    values: Values
+    regret: Regret
+    deviations: DeviationClass
+    epsilon: Epsilon
+    multipliers: tuple[FloatArray, ...]
+    exact: ExactEquilibrium | None
+    work: Work
+    _unique: Callable[[], bool] | None
+
+    @cached_property
+    def unique(self) -> bool | None:
+        """Whether no other distribution is as good; decided by further programs when first asked for.
+
+        In doubles up to 1e-7 in a probability, in fractions exactly. None for Markov games, where it is not decided.
+        """
+        return None if self._unique is None else self._unique()
+
+    def __repr__(self) -> str:
+        """Class, objective and regret in one line."""
+        value = "" if self.objective is None else f" {self.objective:.6g}"
+        return (
+            f"CorrelatedEquilibrium({self.deviations!r}, {self.goal!r}{value}, regret {self.regret.value:.3g} <= "
+            f"{self.regret.upper:.3g}; {self.work.programs} of {self.work.stages} stages by program)"
+        )
+
+
+def correlated_equilibrium(
+    game: MarkovGame,
+    *,
+    deviations: DeviationClass = Swap(),  # noqa: B008 - a frozen object without state
+    objective: Objective | str = "welfare",
+    epsilon: Epsilon = 0,
+    solver: str | Solver = "auto",
+    exact: bool = False,
+    tolerance: float = 1e-6,
+    progress: bool = False,
+) -> CorrelatedEquilibrium:
+    """Find a correlated equilibrium: recommendations that no agent gains more than epsilon from disobeying.
+
+    A normal form takes one linear program, :func:`mailopt.programs.equilibrium`. A Markov game is solved backwards: at
+    each (step, state) the stage game Q = r + P V is given an equilibrium that is best for the objective, with a share
+    epsilon / H of the regret (discounted (1 - gamma) epsilon / 2, the rest for the end). That is optimal stage by
+    stage, given what follows, and Markov perfect; it is **not** the best equilibrium of the whole game, which is no
+    convex problem and may need recommendations that depend on the history (Zhang et al. 2025, arXiv 2506.07186).
+
+    Parameters
+    ----------
+    game
+        A normal form or a Markov game.
+    deviations
+        Swap (correlated equilibria), External (coarse correlated equilibria), Coarse, Internal, Partition or
+        Restricted.
+    objective
+        ``"feasible"``, ``"welfare"`` (sum of values), ``"egalitarian"`` (smallest value), ``"least_regret"``,
+        ``"entropy"``, ``"gini"``, or an object of ``mo.objectives``: ``Weighted(w)``, ``JointActions(w)``,
+        ``Preferred(agent)``, ``Nearest(policy)``, ``Lexicographic([..])``.
+    epsilon
+        Regret that is allowed, in units of reward. It bounds the regret itself, not each incentive row. Negative values
+        ask for equilibria that are strict by as much, which only classes without obedience can have.
+    solver
+        ``"auto"``, ``"highs"`` or a :class:`mailopt_solvers.Highs` object. Entropy and Gini go to Clarabel.
+    exact
+        Solve in fractions: the regret is at most epsilon in rational arithmetic, and the policy holds its exact
+        probabilities. For normal forms and small games of finite horizon; needs the ``exact`` extra.
+    tolerance
+        Discounted games with epsilon = 0: how much regret the end may leave, relative to (largest - smallest reward) /
+        (1 - gamma).
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    CorrelatedEquilibrium
+        Its ``.regret`` is computed from the policy alone. With epsilon > 0 (beyond rounding) ``.regret.upper`` is at
+        most epsilon. A discounted game gets a stationary policy if value iteration finds one, else one of T steps.
+
+    Raises
+    ------
+    NoEquilibrium
+        No recommendations have so little regret.
+    InvalidOption, InvalidGame, InvalidDeviation, InvalidPolicy, UnknownAgent
+        What was asked for does not make sense.
+    GameTooLarge
+        A discounted game would need too many steps.
+    SolverError, NotConverged, InvalidNumber
+        The computation failed.
+
+    Notes
+    -----
+    Aumann (1974, 1987); Moulin and Vial (1978) for coarse ones; Papadimitriou and Roughgarden (2008) for the program.
+
+    Examples
+    --------
+    The best correlated equilibrium of chicken:
+
+    >>> import mailopt as mo
+    >>> best = mo.correlated_equilibrium(mo.scenarios.chicken(), exact=True)
+    >>> [str(p) for p in best.exact.probabilities[0]], str(best.exact.objective), best.exact.regret
+    (['0', '1/4', '1/4', '1/2'], '21/2', Fraction(0, 1))
+    """
+    check_game(game)
+    check_deviations(deviations, game)
+    allowed = check_epsilon(epsilon)
+    goal, highs = named(objective), highs_solver(solver)
+    objectives = sequence(goal)
+    check_tolerance(tolerance)
+    if allowed < 0 and deviations.contains_obedience:
+        raise NoEquilibrium(
+            f"epsilon is {epsilon}, but obedience is in {deviations!r}, so that no regret is negative; give at least 0"
+        )
+    single = game.horizon == 1 and game.num_states == 1
+    stages = StageSolver(game, deviations, objectives, tight=allowed == 0, solver=highs)
+    started = time.perf_counter()
+    if exact:
+        found = exact_equilibrium(game, stages.program, objectives, allowed)
+        policy, multipliers = found.policy, tuple(m.astype(np.float64) for m in found.multipliers)
+        work = Work(found.stages, found.stages, time.perf_counter() - started, 0.0, "exact", "python-flint")
+        offered = [q.astype(np.float64) for q in found.action_values]
+        certified = regret(game, policy, deviations)
+    else:
+        found = None
+        rule: StageRule = stages.solve
+        policy, induced, certified = within(game, rule, deviations, float(allowed), tolerance, progress)
+        multipliers = tuple(
+            np.stack([answer.multipliers[i] for answer in induced.answers]).reshape(
+                *(() if single else (len(induced.answers), game.num_states)), *atoms.shape
+            )
+            for i, atoms in enumerate(stages.program.atoms)
+        )
+        offered, work = induced.action_values, stages.work
+    rows = [policy.at(h) for h in range(len(offered))]
+    reached = np.stack(
+        [
+            objective_value(game, goal, h, q, sigma, stages.regrets(h, q, sigma))
+            for h, (q, sigma) in enumerate(zip(offered, rows, strict=True))
+        ]
+    )
+    return CorrelatedEquilibrium(
+        policy=policy,
+        goal=goal,
+        objective=float(reached[0, 0]) if single else _from_start(goal, certified),
+        stage_objectives=reached,
+        values=certified.obedience,
+        regret=certified,
+        deviations=deviations,
+        epsilon=epsilon,
+        multipliers=multipliers,
+        exact=found,
+        work=work,
+        _unique=(lambda: is_unique(stages.program, objectives, allowed, policy, exact=exact)) if single else None,
+    )
+
+
+def within(
+    game: MarkovGame,
+    rule: StageRule,
+    deviations: DeviationClass,
+    epsilon: float,
+    tolerance: float,
+    progress: bool,
+    *,
+    before: int = 0,
+    start: FloatArray | None = None,
+    tries: int = TRIES,
+) -> tuple[CorrelatedPolicy, Induced, Regret]:
+    """Solve backwards and evaluate; where rounding exceeds epsilon, again with a little less."""
+    share = epsilon
+    before = max(before, (deviations.num_steps or 1) - 1)
+    for attempt in range(tries):
+        if game.horizon is not None:
+            with shown(progress, "backward induction", game.horizon) as advance:
+                induced = finite(game, rule, share / game.horizon, advance)
+        else:
+            assert game.discount is not None
+            span = float(game.reward(0).max() - game.reward(0).min())
+            slack = (1.0 - game.discount) * share / (2.0 if share > 0 else 1.0)
+            goal = share / 2.0 if share > 0 else max(tolerance * span / (1.0 - game.discount), np.finfo(float).tiny) / 2
+            with shown(progress, "backward induction", None) as advance:
+                induced = discounted(game, rule, deviations, slack, goal, advance, before=before, start=start)
+        policy = induced.policy(game)
+        certified = regret(game, policy, deviations)
+        excess = certified.upper - epsilon
+        if epsilon == 0 or excess <= 0 or attempt == tries - 1:
+            break
+        share = max(share - 2.0 * excess, 0.0) if epsilon > 0 else share - 2.0 * excess
+    return policy, induced, certified
+
+
+def _from_start(goal: Objective, certified: Regret) -> float | None:
+    """Value of an objective from the start of a Markov game, for those that have one."""
+    first, value = sequence(goal)[0], certified.obedience.value
+    if isinstance(first, Welfare):
+        return float(value.sum())
+    if isinstance(first, Weighted):
+        return float(sum(float(w) * v for w, v in zip(first.agents, value, strict=True)))
+    if isinstance(first, Preferred):
+        return float(value[first.agent])
+    if isinstance(first, Egalitarian):
+        return float(value.min())
+    return certified.value if isinstance(first, LeastRegret) else None
+
+
+def check_game(game: object) -> None:
+    """Require a game."""
+    if not isinstance(game, MarkovGame):
+        raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
+
+
+def check_tolerance(tolerance: Any) -> None:
+    """Require a number in (0, 1)."""
+    good = isinstance(tolerance, int | float | np.floating) and not isinstance(tolerance, bool)
+    if not good or not 0 < tolerance < 1:
+        raise InvalidOption(f"tolerance is {tolerance!r}; give a number between 0 and 1")
+
+
+def highs_solver(solver: str | Solver) -> Highs | None:
+    """Return the HiGHS object to use, None for the default."""
+    if solver == "auto":
+        return None
+    found = solver_named(solver) if isinstance(solver, str) else solver
+    if not isinstance(found, Highs):
+        raise InvalidOption(
+            f"solver is {solver!r}; stage games are solved by HiGHS: give 'auto', 'highs' or a Highs object"
+        )
+    return found

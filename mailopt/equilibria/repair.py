@@ -1,0 +1,319 @@
+"""Repair: the policy close to a given one whose regret is small enough.
+
+Backwards, each row sigma_h(s) whose stage regret exceeds its share of epsilon is replaced by the nearest distribution
+(in total variation) whose stage regret does not. The result has certified regret at most epsilon. Its shares add up to
+a bound that is seldom attained, so the rest of the budget is spent afterwards: larger shares, then a step back towards
+the given policy, as far as the certified regret allows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mailopt.deviations import DeviationClass, Swap, check_deviations
+from mailopt.equilibria.correlated import TRIES, check_game, check_tolerance, within
+from mailopt.equilibria.stages import StageAnswer, StageSolver, Work
+from mailopt.errors import NoEquilibrium, PolicyShape
+from mailopt.evaluation.regret import Regret, regret
+from mailopt.evaluation.stages import by_stage
+from mailopt.evaluation.values import Values, values
+from mailopt.games.game import MarkovGame
+from mailopt.games.numbers import BoolArray, FloatArray
+from mailopt.games.policy import CorrelatedPolicy, check_policy
+from mailopt.programs.equilibrium import Epsilon, check_epsilon
+from mailopt.programs.objectives import Nearest, Objective, named, sequence
+
+_HALVINGS = 10  # of the interval of shares, and of the way back
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Repair:
+    """A policy whose regret is small enough, close to a given one.
+
+    Attributes
+    ----------
+    policy
+        The repaired policy; of a discounted game it may have more steps than the given one.
+    regret
+        Its certified regret, computed from the policy alone.
+    before
+        The regret of the given policy; where it is not known everywhere, of its rows as they stand.
+    moved
+        Total variation between the two policies at each (step, state), (H, S); discounted (S,) or (T, S). 0 where the
+        given policy is not known.
+    distance
+        Mean of ``moved`` over the steps and states where the given policy is known.
+    values
+        Values of obeying the repaired policy.
+    value_paid
+        What each agent loses by it, J_i(given) - J_i(repaired), (m,); negative where it gains.
+    epsilon, deviations
+        What was asked for.
+    work
+        What it took.
+    """
+
+    policy: CorrelatedPolicy
+    regret: Regret
+    before: Regret
+    moved: FloatArray
+    distance: float
+    values: Values
+    value_paid: FloatArray
+    epsilon: Epsilon
+    deviations: DeviationClass
+    work: Work
+
+    def __repr__(self) -> str:
+        """Regrets and distance in one line."""
+        return (
+            f"Repair(regret {self.before.value:.6g} to {self.regret.value:.6g}, {self.deviations!r}; moved "
+            f"{self.distance:.3g} on average, {self.moved.max():.3g} at most)"
+        )
+
+
+def repair(
+    game: MarkovGame,
+    policy: CorrelatedPolicy,
+    *,
+    epsilon: Epsilon,
+    deviations: DeviationClass = Swap(),  # noqa: B008 - a frozen object without state
+    spend: bool = True,
+    tolerance: float = 1e-6,
+    progress: bool = False,
+) -> Repair:
+    """Repair a policy: bring its regret down to epsilon and stay close to it.
+
+    A policy whose certified regret is at most epsilon is returned as it is. Otherwise, backwards, every row is
+    projected (total variation) on the distributions whose stage regret, given what follows, is at most epsilon / H
+    (discounted (1 - gamma) epsilon / 2, the rest for the end); rows that need no change keep their values to the last
+    bit.
+
+    Parameters
+    ----------
+    game, policy
+        The game, whose rewards are known, and the policy to repair.
+    epsilon
+        Regret that is allowed, in units of reward.
+    deviations
+        Swap, External, Coarse, Internal, Partition or Restricted.
+    spend
+        Spend what the plain repair leaves of epsilon: try larger shares, then go back towards the given policy as far
+        as the certified regret allows. Of all that was tried the policy with the smallest ``distance`` is returned. It
+        is nearest stage by stage, not proved to be the nearest of all.
+    tolerance
+        Discounted games with epsilon = 0: see :func:`mailopt.correlated_equilibrium`.
+    progress
+        Show a progress bar.
+
+    Raises
+    ------
+    NoEquilibrium
+        No policy has so little regret.
+    InvalidGame, InvalidPolicy, InvalidDeviation, InvalidOption, GameTooLarge, SolverError, NotConverged
+        As for :func:`mailopt.correlated_equilibrium`.
+
+    Examples
+    --------
+    >>> import mailopt as mo
+    >>> chain = mo.scenarios.unvisited_chain(4)
+    >>> mo.repair(chain.game, chain.learner, epsilon=0.5)
+    Repair(regret 3 to 0.499999, Swap(); moved 0.0651 on average, 0.833 at most)
+    """
+    check_game(game)
+    check_policy(game, policy)
+    known = np.ones((1, game.num_states), dtype=bool)
+    return _repaired(game, policy, known, None, epsilon, deviations, spend, tolerance, progress)
+
+
+def regret_constrained_imitation(
+    game: MarkovGame,
+    expert: CorrelatedPolicy,
+    *,
+    epsilon: Epsilon,
+    deviations: DeviationClass = Swap(),  # noqa: B008 - a frozen object without state
+    known: npt.ArrayLike | None = None,
+    elsewhere: Objective | str = "welfare",
+    spend: bool = True,
+    tolerance: float = 1e-6,
+    progress: bool = False,
+) -> Repair:
+    """Imitate subject to a bound on the regret: the policy nearest to an expert with R(sigma) <= epsilon.
+
+    The rewards are known. In a normal form this is one linear program, and its optimum; in a Markov game it is found by
+    :func:`mailopt.repair`, stage by stage.
+
+    Parameters
+    ----------
+    game, epsilon, deviations, spend, tolerance, progress
+        As for :func:`mailopt.repair`.
+    expert
+        The expert's policy, or the frequencies with which demonstrations recommend.
+    known
+        Where the expert is known, for instance where demonstrations went: booleans (S,) or (H, S). Elsewhere its rows
+        play no part. None: everywhere.
+    elsewhere
+        Objective of the stage equilibria where the expert is not known.
+
+    Raises
+    ------
+    As for :func:`mailopt.repair`.
+
+    Examples
+    --------
+    An expert that is known on its own path only; elsewhere the best stage equilibria are taken:
+
+    >>> import mailopt as mo
+    >>> chain = mo.scenarios.unvisited_chain(4)
+    >>> known = mo.occupancy(chain.game, chain.expert).sum(axis=2) > 0
+    >>> found = mo.regret_constrained_imitation(chain.game, chain.expert, epsilon=0.25, known=known)
+    >>> found.regret.upper <= 0.25
+    True
+    """
+    check_game(game)
+    check_policy(game, expert)
+    mask = np.ones((1, game.num_states), dtype=bool) if known is None else _mask(game, known)
+    return _repaired(game, expert, mask, named(elsewhere), epsilon, deviations, spend, tolerance, progress)
+
+
+def _repaired(
+    game: MarkovGame,
+    policy: CorrelatedPolicy,
+    known: BoolArray,
+    elsewhere: Objective | None,
+    epsilon: Epsilon,
+    deviations: DeviationClass,
+    spend: bool,
+    tolerance: float,
+    progress: bool,
+) -> Repair:
+    check_deviations(deviations, game)
+    allowed = float(check_epsilon(epsilon))
+    check_tolerance(tolerance)
+    if allowed < 0 and deviations.contains_obedience:
+        raise NoEquilibrium(
+            f"epsilon is {epsilon}, but obedience is in {deviations!r}, so that no regret is negative; give at least 0"
+        )
+    work = Work()
+    near = StageSolver(game, deviations, [Nearest(policy)], tight=False, work=work)
+    free = None
+    if elsewhere is not None and not known.all():
+        free = StageSolver(game, deviations, sequence(elsewhere), tight=False, work=work)
+    before = regret(game, policy, deviations)
+    if known.all() and before.upper <= allowed:
+        return _gathered(game, policy, known, policy, before, before, epsilon, deviations, work)
+    steps = max(policy.num_steps or 1, len(known))
+    start = before.obedience.state_values
+    assert start is not None  # the method is "dp"
+    start = start.reshape(-1, game.num_agents, game.num_states)[-1]
+
+    def attempt(factor: float) -> tuple[CorrelatedPolicy, Regret]:
+        def rule(step: int, q: FloatArray, slack: float) -> StageAnswer:
+            here = known[min(step, len(known) - 1)]
+            answer = near.solve(step, q, factor * slack, here)
+            if free is not None and not here.all():
+                answer.sigma[~here] = free.solve(step, q, factor * slack, ~here).sigma[~here]
+            return answer
+
+        found, _, certified = within(
+            game, rule, deviations, allowed, tolerance, progress,
+            before=steps - 1, start=start, tries=1 if factor > 1.0 else TRIES,
+        )  # fmt: skip
+        return found, certified
+
+    best = attempt(1.0)
+    if spend and allowed > 0:
+        low, high = 0.0, np.log2(max(2.0, before.upper / allowed * (game.horizon or 1.0 / game.occupancy_mass)))
+        for _ in range(_HALVINGS):
+            middle = low / 2 + high / 2
+            found = attempt(2.0**middle)
+            if found[1].upper <= allowed and _distance(game, policy, known, found[0]) <= _distance(
+                game, policy, known, best[0]
+            ):
+                best, low = found, middle
+            else:
+                high = middle
+        best = _back(game, policy, known, best, allowed, deviations)
+    return _gathered(game, policy, known, best[0], best[1], before, epsilon, deviations, work)
+
+
+def _back(
+    game: MarkovGame,
+    policy: CorrelatedPolicy,
+    known: BoolArray,
+    best: tuple[CorrelatedPolicy, Regret],
+    allowed: float,
+    deviations: DeviationClass,
+) -> tuple[CorrelatedPolicy, Regret]:
+    """Go back towards the given policy where it is known, as far as the certified regret allows."""
+    stages = max(best[0].num_steps or 1, policy.num_steps or 1)
+    mask = np.stack([known[min(h, len(known) - 1)] for h in range(stages)])[..., None]
+    ours, given = (np.stack([p.at(h) for h in range(stages)]) for p in (best[0], policy))
+    low, high = 0.0, 1.0
+    for _ in range(2 * _HALVINGS):
+        share = low / 2 + high / 2
+        rows = np.where(mask & (ours != given), (1.0 - share) * ours + share * given, ours)
+        candidate = CorrelatedPolicy(rows[0] if best[0].num_steps is None and stages == 1 else rows)
+        certified = regret(game, candidate, deviations)
+        if certified.upper <= allowed:
+            best, low = (candidate, certified), share
+        else:
+            high = share
+    return best
+
+
+def _moved(game: MarkovGame, policy: CorrelatedPolicy, known: BoolArray, found: CorrelatedPolicy) -> FloatArray:
+    """Total variation at each stage and state, (T, S)."""
+    stages = game.num_stages(policy.num_steps, found.num_steps, len(known))
+    return np.stack(
+        [
+            np.where(known[min(h, len(known) - 1)], np.abs(policy.at(h) - found.at(h)).sum(axis=1) / 2, 0.0)
+            for h in range(stages)
+        ]
+    )
+
+
+def _distance(game: MarkovGame, policy: CorrelatedPolicy, known: BoolArray, found: CorrelatedPolicy) -> float:
+    """Mean over the stages and states where the given policy is known; 0 if that is nowhere."""
+    moved = _moved(game, policy, known, found)
+    count = sum(int(known[min(h, len(known) - 1)].sum()) for h in range(len(moved)))
+    return float(moved.sum() / count) if count else 0.0
+
+
+def _gathered(
+    game: MarkovGame,
+    policy: CorrelatedPolicy,
+    known: BoolArray,
+    found: CorrelatedPolicy,
+    certified: Regret,
+    before: Regret,
+    epsilon: Epsilon,
+    deviations: DeviationClass,
+    work: Work,
+) -> Repair:
+    return Repair(
+        policy=found,
+        regret=certified,
+        before=before,
+        moved=by_stage(game, _moved(game, policy, known, found)),
+        distance=_distance(game, policy, known, found),
+        values=certified.obedience,
+        value_paid=values(game, policy).value - certified.obedience.value,
+        epsilon=epsilon,
+        deviations=deviations,
+        work=work,
+    )
+
+
+def _mask(game: MarkovGame, known: npt.ArrayLike) -> BoolArray:
+    array = np.asarray(known)
+    shapes = [(game.num_states,)] + ([(game.horizon, game.num_states)] if game.horizon is not None else [])
+    if array.dtype != np.bool_ or array.shape not in shapes:
+        raise PolicyShape(
+            f"known has shape {array.shape} and dtype {array.dtype}; give booleans (S,) = {shapes[0]}"
+            + (f" or (H, S) = {shapes[1]}" if len(shapes) > 1 else "")
+        )
+    return np.atleast_2d(array)

@@ -1,0 +1,277 @@
+"""Equilibria of many stage games at once: what needs no program is settled first, the rest goes to one HiGHS object.
+
+A stage game has action values Q_i(s, a), in a normal form the payoffs, at a stage of a Markov game rewards plus what
+follows. Every point of the solver is turned into a distribution (entries below 0 by the solver's tolerance become 0,
+and the sum is divided out), and what that changed is recorded; nothing is claimed of a policy but what its evaluation
+proves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mailopt.deviations import DeviationClass
+from mailopt.equilibria.convex import convex_point
+from mailopt.errors import NoEquilibrium
+from mailopt.evaluation.stages import stage_gains
+from mailopt.games.game import MarkovGame
+from mailopt.games.numbers import BoolArray, FloatArray, IntArray
+from mailopt.programs.equilibrium import StageNumbers, StageProgram, target_rows
+from mailopt.programs.objectives import (
+    Convex,
+    Egalitarian,
+    LeastRegret,
+    Lexicographic,
+    Linear,
+    MaximumEntropy,
+    MaximumGini,
+    Nearest,
+    Objective,
+)
+from mailopt_solvers import Highs, Infeasible, solve_batch
+
+_CHUNK = 1 << 22  # coefficients handed over at once
+_SHORT = 1e-9  # by how much, relative to its range, an earlier objective may fall short of its optimum
+_PASSED = 1e-12  # how far, relative to the range of its weights, a settled cell may be from the best joint action
+
+
+@dataclass
+class Work:
+    """What the stages cost so far.
+
+    Attributes
+    ----------
+    stages
+        Stage games that were settled.
+    programs
+        Linear (or convex) programs among them that had to be solved.
+    solve_time
+        Seconds in the solver, its checks included.
+    rounding
+        Largest change of an entry made to turn a solver's point into a distribution.
+    solver, version
+        Who solved them; empty if nobody had to.
+    """
+
+    stages: int = 0
+    programs: int = 0
+    solve_time: float = 0.0
+    rounding: float = 0.0
+    solver: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class StageAnswer:
+    """Equilibria of the stage games of all states at one step.
+
+    Attributes
+    ----------
+    sigma
+        Distributions of recommendations, (S, A).
+    multipliers
+        For each agent the prices of the incentive rows, (S, W): what the objective would gain for each unit of regret
+        that is allowed there.
+    """
+
+    sigma: FloatArray
+    multipliers: list[FloatArray]
+
+
+@dataclass
+class StageSolver:
+    """Solves the stage games of a game for an objective.
+
+    Attributes
+    ----------
+    game, deviations, objectives
+        What is solved.
+    tight
+        Whether no slack is ever given.
+    solver
+        The :class:`Highs` object that solves the programs; None for the default.
+    work
+        What was done so far.
+    """
+
+    game: MarkovGame
+    deviations: DeviationClass
+    objectives: Sequence[Objective]
+    tight: bool
+    solver: Highs | None = None
+    work: Work = field(default_factory=Work)
+
+    def __post_init__(self) -> None:
+        """Assemble the pattern."""
+        self.program = StageProgram(self.game, self.deviations, self.objectives, tight=self.tight)
+
+    def solve(self, step: int, q: FloatArray, epsilon: float, needed: BoolArray | None = None) -> StageAnswer:
+        """Find an equilibrium of each state's stage game.
+
+        Parameters
+        ----------
+        step
+            The step.
+        q
+            Action values (m, S, A).
+        epsilon
+            Regret that each stage may have.
+        needed
+            States to solve, (S,); the rows of others stay 0.
+
+        Raises
+        ------
+        NoEquilibrium
+            No distribution has so little regret in some state.
+        SolverError
+            The solver failed.
+        """
+        game, size = self.game, self.game.num_states
+        answer = StageAnswer(
+            np.zeros((size, game.num_joint_actions)), [np.zeros((size, len(a.plays))) for a in self.program.atoms]
+        )
+        todo = np.ones(size, dtype=bool) if needed is None else needed.copy()
+        self.work.stages += int(todo.sum())
+        todo &= ~self._settle(step, q, epsilon, todo, answer)
+        states = np.flatnonzero(todo)
+        width = max(1, _CHUNK // (1 + self.program.pattern.num_nonzeros))
+        for start in range(0, len(states), width):
+            self._solve(step, states[start : start + width], q, epsilon, answer)
+        return answer
+
+    def regrets(self, step: int, q: FloatArray, sigma: FloatArray) -> FloatArray:
+        """Stage regret of each agent under distributions sigma (S, A), (m, S)."""
+        found = np.empty(q.shape[:2])
+        for i in range(self.game.num_agents):
+            gains = stage_gains(self.game, sigma, q[i] - _obeyed(sigma, q[i])[:, None], i)
+            best, _ = self.program.stagewise.best_response(self.game, i, step, gains[None])
+            found[i] = best[0] - _obeyed(sigma, q[i] - _obeyed(sigma, q[i])[:, None])
+        return found
+
+    def pure_regrets(self, step: int, q: FloatArray) -> FloatArray:
+        """Stage regret of each joint action recommended for sure, (S, A); infinite where it is illegal."""
+        game = self.game
+        found = np.full((game.num_states, game.num_joint_actions), -np.inf)
+        for i, atoms in enumerate(self.program.atoms):
+            n, legal = game.actions[i], game.legal[i]
+            allowed = self.program.stagewise.allowed_atoms(game, i, step)
+            picks = np.ones((game.num_states, len(atoms.plays))) if allowed is None else allowed.astype(np.float64)
+            pairs = (picks @ atoms.table()).reshape(game.num_states, n, n) > 0
+            pairs &= legal[:, None, :]
+            own = game.unfold(q[i], i)  # (S, n, K)
+            best = np.full(own.shape, -np.inf)
+            for b in range(n):
+                np.maximum(best, np.where(pairs[:, :, b, None], own[:, b, None, :], -np.inf), out=best)
+            np.maximum(found, game.fold(best - own, i), out=found)
+        return np.asarray(np.where(game.joint_legal, found, np.inf))
+
+    def _settle(self, step: int, q: FloatArray, epsilon: float, todo: BoolArray, answer: StageAnswer) -> BoolArray:
+        """Settle the states where the answer is plain: a mask, (S,)."""
+        first, game = self.objectives[0], self.game
+        everywhere = np.arange(game.num_states)
+        if len(self.objectives) == 1 and isinstance(first, Linear):
+            weights = first.weights(np.moveaxis(q, 1, 0), everywhere)
+            weights = np.where(game.joint_legal, weights, -np.inf)
+            stable = self.pure_regrets(step, q) <= epsilon
+            best = np.where(stable, weights, -np.inf)
+            chosen = best.argmax(axis=1)
+            top = weights.max(axis=1)
+            spread = top - np.where(game.joint_legal, weights, np.inf).min(axis=1)
+            settled: BoolArray = todo & stable[everywhere, chosen] & (best[everywhere, chosen] >= top - _PASSED * spread)
+            answer.sigma[settled, chosen[settled]] = 1.0
+            return settled
+        if len(self.objectives) == 1 and isinstance(first, Nearest):
+            target = target_rows(first, step, everywhere, exact=False)
+            settled = todo & (self.regrets(step, q, target) <= epsilon).all(axis=0)
+            answer.sigma[settled] = target[settled]
+            return settled
+        return np.zeros(game.num_states, dtype=bool)
+
+    def _solve(self, step: int, states: IntArray, q: FloatArray, epsilon: float, answer: StageAnswer) -> None:
+        """Solve the programs of some states."""
+        numbers = self.program.numbers(step, states, np.moveaxis(q[:, states], 1, 0), epsilon)
+        count = len(self.program.objectives)
+        convex = self.objectives[-1] if isinstance(self.objectives[-1], Convex) else None
+        self.work.programs += len(states)
+        for j in range(count):
+            try:
+                solved = solve_batch(self.program.pattern, solver=self.solver, time_limit=None, **numbers.parts(j))
+            except Infeasible as error:
+                raise self.impossible(step, states, q, epsilon) from error
+            self.work.solve_time += solved.solve_time
+            self.work.solver, self.work.version = solved.solver, solved.version
+            if f"kept {j}" in self.program.pattern.rows:
+                numbers.keep(j, solved.objective - _SHORT)
+        if convex is None:
+            points = solved["sigma"]
+            for i in range(self.game.num_agents):
+                prices = solved.duals(f"incentive {i}").reshape(len(states), -1)
+                answer.multipliers[i][states] = np.maximum(prices, 0.0) * _factor(numbers, i, count - 1)[:, None]
+        else:
+            points = np.empty((len(states), self.game.num_joint_actions))
+            for k in range(len(states)):
+                try:
+                    found = convex_point(numbers.program(k, 0), convex, self.game.joint_legal[states[k]])
+                except Infeasible as error:
+                    raise self.impossible(step, states, q, epsilon) from error
+                points[k] = found.x
+                self.work.solve_time += found.solve_time
+                self.work.solver, self.work.version = found.solver, found.version
+                for i in range(self.game.num_agents):
+                    answer.multipliers[i][states[k]] = np.maximum(found.duals[f"incentive {i}"], 0.0) * float(
+                        numbers.scales[k, i]
+                    )
+        legal = self.game.joint_legal[states]
+        sigma = np.where(legal, np.maximum(points, 0.0), 0.0)
+        sigma /= sigma.sum(axis=1, keepdims=True)
+        self.work.rounding = max(self.work.rounding, float(np.abs(sigma - points).max()))
+        answer.sigma[states] = sigma
+
+    def impossible(self, step: int, states: IntArray, q: FloatArray, epsilon: float) -> NoEquilibrium:
+        """Say where and by how much too little regret was asked for."""
+        least = StageProgram(self.game, self.deviations, [LeastRegret()], tight=False)
+        numbers = least.numbers(step, states, np.moveaxis(q[:, states], 1, 0), np.inf)
+        found = solve_batch(least.pattern, solver=self.solver, time_limit=None, **numbers.parts(0))
+        regrets = -found.objective / numbers.cost_scales[0]
+        worst = int(regrets.argmax())
+        where = ""
+        if self.game.num_states > 1 or self.game.horizon != 1:
+            name = self.game.state_name(int(states[worst]))
+            where = f" at step {step} in {name} (each stage has its share of epsilon)"
+        return NoEquilibrium(
+            f"no recommendations have a regret of at most {epsilon:.6g} for {self.deviations!r}{where}; the least is "
+            f"{regrets[worst]:.6g}. Raise epsilon"
+        )
+
+
+def _factor(numbers: StageNumbers, agent: int, j: int) -> FloatArray:
+    """Factor from a dual in the solver's units to objective per unit of regret, (K,)."""
+    return np.asarray(numbers.scales[:, agent] / numbers.cost_scales[j], dtype=np.float64)
+
+
+def _obeyed(sigma: FloatArray, q: FloatArray) -> FloatArray:
+    return np.asarray(np.einsum("sa,sa->s", sigma, q))
+
+
+def objective_value(
+    game: MarkovGame, objective: Objective, step: int, q: FloatArray, sigma: FloatArray, regrets: FloatArray
+) -> FloatArray:
+    """Value of an objective at each state, (S,), of distributions sigma (S, A) with stage regrets (m, S)."""
+    states = np.arange(len(sigma))
+    if isinstance(objective, Lexicographic):
+        return objective_value(game, objective.objectives[0], step, q, sigma, regrets)
+    if isinstance(objective, Linear):
+        return _obeyed(sigma, np.where(game.joint_legal, objective.weights(np.moveaxis(q, 1, 0), states), 0.0))
+    if isinstance(objective, Egalitarian):
+        return np.asarray(np.einsum("sa,isa->is", sigma, q).min(axis=0))
+    if isinstance(objective, LeastRegret):
+        return np.asarray(regrets.max(axis=0))
+    if isinstance(objective, Nearest):
+        return np.asarray(np.abs(sigma - target_rows(objective, step, states, exact=False)).sum(axis=1) / 2)
+    if isinstance(objective, MaximumEntropy):
+        return np.asarray(-(sigma * np.log(np.where(sigma > 0, sigma, 1.0))).sum(axis=1))
+    assert isinstance(objective, MaximumGini)
+    return np.asarray(1.0 - (sigma**2).sum(axis=1))
