@@ -1,18 +1,31 @@
-"""Points of an equilibrium polytope that maximise a concave function, through cvxpy and Clarabel."""
+"""Points of an equilibrium polytope that maximise a concave function, through cvxpy and Clarabel.
+
+Equilibrium polytopes are often flat: rows that hold with equality at every equilibrium, joint actions that none plays.
+Interior-point methods fail on them. One linear program finds what is implied, the rest is solved in coordinates of the
+affine hull, where there is an interior.
+"""
 
 from __future__ import annotations
 
+import time
 import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import linalg, sparse
 
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.programs.objectives import Convex, MaximumEntropy
-from mailopt_solvers import Infeasible, LinearProgram, SolverFailed
+from mailopt_solvers import LinearProgram, ProgramBuilder, SolverFailed, solve
 
-_TIGHT = {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11}
+_OPTIONS: tuple[dict[str, float], ...] = (
+    {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12},
+    {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10},
+    {},
+)
+_LARGEST = 1e6  # factor by which slacks are stretched when looking for implied equalities
+_IMPLIED = 1e-3  # a stretched slack below this is 0: an unstretched one below 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,19 +37,19 @@ class ConvexPoint:
     x
         The distribution, (A,), within the solver's tolerance.
     duals
-        Prices of the rows of each block.
+        Prices of the upper bounds of the rows, (m,); 0 where a row always holds with equality.
     solver, version, solve_time
         Provenance.
     """
 
     x: FloatArray
-    duals: dict[str, FloatArray]
+    duals: FloatArray
     solver: str
     version: str
     solve_time: float
 
 
-def convex_point(program: LinearProgram, objective: Convex, legal: BoolArray) -> ConvexPoint:
+def convex_point(program: LinearProgram, objective: Convex) -> ConvexPoint:
     """Maximise entropy or Gini impurity over the distributions ``sigma`` of an equilibrium program.
 
     Raises
@@ -49,57 +62,84 @@ def convex_point(program: LinearProgram, objective: Convex, legal: BoolArray) ->
     import clarabel  # noqa: PLC0415 - takes long
     import cvxpy  # noqa: PLC0415 - takes long
 
+    started = time.perf_counter()
     cp: Any = cvxpy  # its names are made at run time
-    x = cp.Variable(program.num_variables)
+    matrix, sides, rows = _inequalities(program)
+    inside, implied = _relative_interior(program, matrix, sides)
+    basis = _directions(program, matrix[implied])
     block = program.variables["sigma"].slice
-    sigma = x[block]
-    playable = np.flatnonzero(legal)
-    kept = sigma[playable]
-    bounds = [sigma[np.flatnonzero(~legal)] == 0] if not legal.all() else []
-    low, high = program.lower.copy(), program.upper.copy()
-    high[block] = np.inf
-    rows, prices = [], {}
-    for name, one in program.rows.items():
-        activity = program.matrix[one.slice] @ x
-        lower, upper = program.row_lower[one.slice], program.row_upper[one.slice]
-        same = np.flatnonzero(lower == upper)
-        above = np.flatnonzero(np.isfinite(upper) & (lower != upper))
-        below = np.flatnonzero(np.isfinite(lower) & (lower != upper))
-        if same.size:
-            rows.append(activity[same] == upper[same])
-        if below.size:
-            rows.append(activity[below] >= lower[below])
-        if above.size:
-            rows.append(activity[above] <= upper[above])
-            prices[name] = rows[-1], above
-    finite_low, finite_high = np.flatnonzero(np.isfinite(low)), np.flatnonzero(np.isfinite(high))
-    bounds += [x[finite_low] >= low[finite_low]] if finite_low.size else []
-    bounds += [x[finite_high] <= high[finite_high]] if finite_high.size else []
+    prices = np.zeros(program.num_rows)
+    if not basis.shape[1]:
+        return ConvexPoint(inside[block], prices, "clarabel", clarabel.__version__, time.perf_counter() - started)
+    z = cp.Variable(basis.shape[1])
+    kept = np.flatnonzero(~implied)
+    inequality = (matrix[kept] @ basis) @ z <= sides[kept] - matrix[kept] @ inside
+    sigma = inside[block] + basis[block] @ z
+    moving = np.flatnonzero(np.abs(basis[block]).max(axis=1) > 0)
     if isinstance(objective, MaximumEntropy):
-        goal = cp.Maximize(cp.sum(cp.entr(kept)))
+        goal = cp.Maximize(cp.sum(cp.entr(sigma[moving])))
     else:
-        goal = cp.Maximize(1 - cp.sum_squares(kept))
-    problem = cp.Problem(goal, rows + bounds)
-    for options in (_TIGHT, {}):
+        goal = cp.Maximize(-cp.sum_squares(sigma))
+    for options in _OPTIONS:
+        problem = cp.Problem(goal, [inequality])  # a solved one would keep its options
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # "may be inaccurate": such a point is not taken
             try:
                 problem.solve(solver=cp.CLARABEL, **options)
-            except cp.SolverError as error:
-                raise SolverFailed(f"Clarabel found no {type(objective).__name__} point: {error}") from error
-        if problem.status == cp.INFEASIBLE:
-            raise Infeasible(f"no distribution satisfies {program!r}")
+            except cp.SolverError:
+                continue
         if problem.status == cp.OPTIMAL:
             break
     else:
-        raise SolverFailed(f"Clarabel ended with {problem.status} on {program!r}")
-    duals = {name: np.zeros(one.size) for name, one in program.rows.items()}
-    for name, (row, above) in prices.items():
-        duals[name][above] = row.dual_value
-    return ConvexPoint(
-        np.asarray(x.value)[block],
-        duals,
-        "clarabel",
-        clarabel.__version__,
-        float(problem.solver_stats.solve_time or 0.0),
+        raise SolverFailed(f"Clarabel ended with {problem.status} on {objective!r} over {program!r}")
+    of_row = rows[kept] >= 0
+    prices[rows[kept][of_row]] = inequality.dual_value[of_row]
+    found = inside + basis @ z.value
+    return ConvexPoint(found[block], prices, "clarabel", clarabel.__version__, time.perf_counter() - started)
+
+
+def _inequalities(program: LinearProgram) -> tuple[sparse.csr_array, FloatArray, np.ndarray[Any, Any]]:
+    """All inequalities as G x <= g, and for each the row whose upper bound it is, -1 for others."""
+    a, eye = sparse.csr_array(program.matrix), sparse.eye_array(program.num_variables, format="csr")
+    same = program.row_lower == program.row_upper
+    above = np.flatnonzero(np.isfinite(program.row_upper) & ~same)
+    below = np.flatnonzero(np.isfinite(program.row_lower) & ~same)
+    high, low = np.flatnonzero(np.isfinite(program.upper)), np.flatnonzero(np.isfinite(program.lower))
+    matrix = sparse.vstack([a[above], -a[below], eye[high], -eye[low]], format="csr")
+    sides = [program.row_upper[above], -program.row_lower[below], program.upper[high], -program.lower[low]]
+    none = np.full(below.size + high.size + low.size, -1)
+    return sparse.csr_array(matrix), np.concatenate(sides), np.concatenate((above, none))
+
+
+def _equalities(program: LinearProgram) -> tuple[sparse.csr_array, FloatArray]:
+    same = np.flatnonzero(program.row_lower == program.row_upper)
+    return sparse.csr_array(program.matrix)[same], program.row_upper[same]
+
+
+def _relative_interior(
+    program: LinearProgram, matrix: sparse.csr_array, sides: FloatArray
+) -> tuple[FloatArray, BoolArray]:
+    """Find a point in the relative interior, and which inequalities hold with equality everywhere.
+
+    Maximise sum_j y_j subject to G x + y <= g t, E x = e t, 0 <= y <= 1 <= t (Freund, Roundy and Todd 1985): a slack
+    that can be positive can be stretched to 1.
+    """
+    equal, values = _equalities(program)
+    builder = ProgramBuilder("max")
+    x = builder.add_variables("x", (program.num_variables,), lower=-np.inf)
+    t = builder.add_variables("t", (1,), lower=1.0, upper=_LARGEST)
+    y = builder.add_variables("y", (len(sides),), upper=1.0, costs=1.0)
+    builder.add_rows(
+        "inside", (len(sides),), {x: matrix, t: -sides[:, None], y: sparse.eye_array(len(sides))}, upper=0.0
     )
+    builder.add_rows("equal", (len(values),), {x: equal, t: -values[:, None]}, lower=0.0, upper=0.0)
+    solution = solve(builder.build()).require_optimal()
+    return solution["x"] / solution["t"], solution["y"] < _IMPLIED
+
+
+def _directions(program: LinearProgram, implied: sparse.csr_array) -> FloatArray:
+    """Orthonormal basis of the directions along which all equalities stay true, (n, d)."""
+    equal, _ = _equalities(program)
+    basis = linalg.null_space(sparse.vstack([equal, implied]).toarray(), rcond=1e-11)
+    basis[np.abs(basis) < 1e-13] = 0.0
+    return np.asarray(basis)

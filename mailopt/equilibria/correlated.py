@@ -35,7 +35,8 @@ from mailopt.programs.objectives import (
 from mailopt.progress import shown
 from mailopt_solvers import Highs, Solver, solver_named
 
-TRIES = 4  # of giving a little less than epsilon, so that rounding does not exceed it
+TRIES = 4  # of giving a little less than epsilon, so that rounding does not exceed it ...
+_MORE = 1000.0  # ... and how much less each time: the solver does not see less than its tolerance
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -248,7 +249,7 @@ def within(
                 induced = finite(game, rule, share / game.horizon, advance)
         else:
             assert game.discount is not None
-            span = float(game.reward(0).max() - game.reward(0).min())
+            span = reward_span(game)
             slack = (1.0 - game.discount) * share / (2.0 if share > 0 else 1.0)
             goal = share / 2.0 if share > 0 else max(tolerance * span / (1.0 - game.discount), np.finfo(float).tiny) / 2
             with shown(progress, "backward induction", None) as advance:
@@ -258,8 +259,15 @@ def within(
         excess = certified.upper - epsilon
         if epsilon == 0 or excess <= 0 or attempt == tries - 1:
             break
-        share = max(share - 2.0 * excess, 0.0) if epsilon > 0 else share - 2.0 * excess
+        less = 2.0 * excess * _MORE**attempt
+        share = max(share - less, 0.0) if epsilon > 0 else share - less
     return policy, induced, certified
+
+
+def reward_span(game: MarkovGame) -> float:
+    """Largest less smallest reward of any agent for legal joint actions of a discounted game."""
+    legal = np.broadcast_to(game.joint_legal, game.reward(0).shape)
+    return float(game.reward(0).max(where=legal, initial=-np.inf) - game.reward(0).min(where=legal, initial=np.inf))
 
 
 def _from_start(goal: Objective, certified: Regret) -> float | None:

@@ -154,7 +154,8 @@ def _impossible(program: StageProgram, step: int, state: int, q: Fractions, slac
     least = StageProgram(program.game, program.stagewise, [LeastRegret()], tight=False)
     states = np.array([state])
     numbers = least.numbers(step, states, np.moveaxis(q[:, states], 1, 0), Fraction(0))
-    numbers.upper[:, least.measured(0).slice] = np.inf
+    for i in range(program.game.num_agents):
+        numbers.row_upper[:, least.pattern.rows[f"slack {i}"].slice] = np.inf
     found = solve_exact(numbers.exact_program(0)).objective
     regret = -found / numbers.cost_scales[0][0]
     where = "" if program.game.num_states == 1 and program.game.horizon == 1 else f" at step {step} in state {state}"

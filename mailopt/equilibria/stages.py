@@ -34,7 +34,6 @@ from mailopt.programs.objectives import (
 from mailopt_solvers import Highs, Infeasible, solve_batch
 
 _CHUNK = 1 << 22  # coefficients handed over at once
-_SHORT = 1e-9  # by how much, relative to its range, an earlier objective may fall short of its optimum
 _PASSED = 1e-12  # how far, relative to the range of its weights, a settled cell may be from the best joint action
 
 
@@ -180,7 +179,9 @@ class StageSolver:
             chosen = best.argmax(axis=1)
             top = weights.max(axis=1)
             spread = top - np.where(game.joint_legal, weights, np.inf).min(axis=1)
-            settled: BoolArray = todo & stable[everywhere, chosen] & (best[everywhere, chosen] >= top - _PASSED * spread)
+            settled: BoolArray = (
+                todo & stable[everywhere, chosen] & (best[everywhere, chosen] >= top - _PASSED * spread)
+            )
             answer.sigma[settled, chosen[settled]] = 1.0
             return settled
         if len(self.objectives) == 1 and isinstance(first, Nearest):
@@ -204,7 +205,7 @@ class StageSolver:
             self.work.solve_time += solved.solve_time
             self.work.solver, self.work.version = solved.solver, solved.version
             if f"kept {j}" in self.program.pattern.rows:
-                numbers.keep(j, solved.objective - _SHORT)
+                numbers.keep(j, solved.objective)
         if convex is None:
             points = solved["sigma"]
             for i in range(self.game.num_agents):
@@ -213,17 +214,17 @@ class StageSolver:
         else:
             points = np.empty((len(states), self.game.num_joint_actions))
             for k in range(len(states)):
+                program = numbers.program(k, 0)
                 try:
-                    found = convex_point(numbers.program(k, 0), convex, self.game.joint_legal[states[k]])
+                    found = convex_point(program, convex)
                 except Infeasible as error:
                     raise self.impossible(step, states, q, epsilon) from error
                 points[k] = found.x
                 self.work.solve_time += found.solve_time
                 self.work.solver, self.work.version = found.solver, found.version
                 for i in range(self.game.num_agents):
-                    answer.multipliers[i][states[k]] = np.maximum(found.duals[f"incentive {i}"], 0.0) * float(
-                        numbers.scales[k, i]
-                    )
+                    prices = found.duals[program.rows[f"incentive {i}"].slice]
+                    answer.multipliers[i][states[k]] = np.maximum(prices, 0.0) * numbers.scales[k, i]
         legal = self.game.joint_legal[states]
         sigma = np.where(legal, np.maximum(points, 0.0), 0.0)
         sigma /= sigma.sum(axis=1, keepdims=True)
@@ -233,7 +234,7 @@ class StageSolver:
     def impossible(self, step: int, states: IntArray, q: FloatArray, epsilon: float) -> NoEquilibrium:
         """Say where and by how much too little regret was asked for."""
         least = StageProgram(self.game, self.deviations, [LeastRegret()], tight=False)
-        numbers = least.numbers(step, states, np.moveaxis(q[:, states], 1, 0), np.inf)
+        numbers = least.numbers(step, states, np.moveaxis(q[:, states], 1, 0), np.inf)  # no bound but the objective
         found = solve_batch(least.pattern, solver=self.solver, time_limit=None, **numbers.parts(0))
         regrets = -found.objective / numbers.cost_scales[0]
         worst = int(regrets.argmax())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mailopt.deviations import External
-from mailopt.equilibria.correlated import check_game, check_tolerance
+from mailopt.equilibria.correlated import check_game, check_tolerance, reward_span
 from mailopt.equilibria.stages import Work
 from mailopt.errors import InvalidGame, NotConverged
 from mailopt.evaluation.deviating import best_deviation
@@ -79,7 +79,8 @@ def zero_sum_equilibrium(game: MarkovGame, *, tolerance: float = 1e-9, progress:
     game
         Two agents whose rewards add up to exactly 0 for every legal joint action.
     tolerance
-        Discounted: done when upper - lower is at most this times (largest - smallest reward) / (1 - gamma).
+        Discounted: done when both strategies guarantee the same from every state, up to this times (largest - smallest
+        reward) / (1 - gamma).
     progress
         Show a progress bar.
 
@@ -120,22 +121,21 @@ def zero_sum_equilibrium(game: MarkovGame, *, tolerance: float = 1e-9, progress:
         stacked = np.stack(state_values[::-1])
         return _certified(game, (first, second), stacked[0] if game.horizon == 1 else stacked, stages.work)
     assert game.discount is not None
-    span = float(game.reward(0).max() - game.reward(0).min())
-    goal = tolerance * span / game.occupancy_mass
+    goal = tolerance * reward_span(game) / game.occupancy_mass
     current = np.zeros(game.num_states)
     with shown(progress, "strategy iteration", None) as advance:
         for _ in range(_ROUNDS):
             _, x, y = stages.solve((game.reward(0)[:1] + game.discount * game.kernel(0).expectation(current[None]))[0])
-            result = _certified(game, (x, y), current, stages.work)
-            if result.upper - result.lower <= goal:
-                obeying = values(game, result.policy).state_values
+            policy = CorrelatedPolicy.product([x, y])
+            current, opposed = (best_deviation(game, policy, i, External()).state_values for i in range(2))
+            if (current + opposed).max() <= goal:
+                obeying = values(game, policy).state_values
                 assert obeying is not None  # the method is "dp"
                 return _certified(game, (x, y), obeying[0], stages.work)
-            current = best_deviation(game, result.policy, 0, External()).state_values
             advance(1)
     raise NotConverged(
-        f"after {_ROUNDS} rounds the value is between {result.lower:.12g} and {result.upper:.12g}; raise tolerance = "
-        f"{tolerance:g}"
+        f"after {_ROUNDS} rounds the values of some state still are {(current + opposed).max():.3g} apart; raise "
+        f"tolerance = {tolerance:g}"
     )
 
 

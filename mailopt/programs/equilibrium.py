@@ -20,6 +20,7 @@ G_i(w) by epsilon instead would allow a swap regret of several epsilon.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -45,6 +46,7 @@ from mailopt_solvers import Block, ExactProgram, LinearProgram, ProgramBuilder
 Numbers = npt.NDArray[Any]  # doubles, or objects that are fractions
 Epsilon = float | Fraction
 _LARGEST_EXPONENT = 1000
+_UNNOTICED = 1e-12  # of the largest coefficient of an agent
 
 
 def equilibrium(
@@ -78,8 +80,8 @@ def equilibrium(
     Returns
     -------
     A maximisation (of minus the regret or distance where less is better) with variables ``sigma`` (A,). Rows of an
-    agent are scaled by a power of two, so that its largest difference of payoffs is between 1/2 and 1; so is the
-    objective. ``correlated_equilibrium`` scales its results back.
+    agent are scaled by a power of two, so that its largest difference of payoffs is between 1/2 and 1, and differences
+    below 1e-12 of that are left out; the objective is scaled likewise. ``correlated_equilibrium`` scales back.
 
     Raises
     ------
@@ -104,16 +106,19 @@ def equilibrium(
     objectives = sequence(objective)[:1]
     stage = StageProgram(game, deviations, objectives, tight=check_epsilon(epsilon) == 0)
     numbers = stage.numbers(0, np.zeros(1, dtype=np.int64), np.moveaxis(game.reward(0), 1, 0), float(epsilon))
-    return numbers.program(0)
+    found = numbers.program(0)
+    offset = float(numbers.offsets[0][0] * numbers.cost_scales[0][0])
+    sides = (found.row_lower, found.row_upper, found.lower, found.upper)
+    return LinearProgram(found.costs, found.matrix, *sides, found.sense, offset, found.variables, found.rows)
 
 
 def check_epsilon(epsilon: object) -> Epsilon:
     """Require a finite number."""
     if isinstance(epsilon, int | float | Fraction | np.integer | np.floating) and not isinstance(epsilon, bool):
-        if isinstance(epsilon, Fraction):
-            return epsilon
-        if np.isfinite(epsilon):
-            return Fraction(int(epsilon)) if isinstance(epsilon, int | np.integer) else float(epsilon)
+        exact = Fraction(int(epsilon)) if isinstance(epsilon, int | np.integer) else epsilon
+        with suppress(OverflowError):
+            if np.isfinite(float(exact)):
+                return exact if isinstance(exact, Fraction) else float(exact)
     raise InvalidOption(f"epsilon is {epsilon!r}; give a finite number, in units of reward")
 
 
@@ -153,6 +158,8 @@ class StageProgram:
         self.simple = [
             atoms.num_groups == 1 or (tight and all(atom is not None for atom in atoms.obeying)) for atoms in self.atoms
         ]
+        if any(isinstance(o, LeastRegret) for o in self.objectives):
+            self.simple = [False] * game.num_agents
         self._entries: dict[str, tuple[Block, Block, IntArray, IntArray]] = {}
         self.pattern = self._assembled()
         self._base = self.pattern.matrix.data
@@ -185,27 +192,22 @@ class StageProgram:
             name = f"incentive {i}"
             terms: dict[Block, Any] = {sigma: _ones(rows, columns, (count, size))}
             if self.simple[i]:
-                if least is not None:
-                    every = np.arange(count)
-                    terms[least] = _ones(every, every * 0, (count, 1))
                 self._note(name, builder.add_rows(name, atoms.shape, terms, upper=0.0), sigma, rows, columns)
                 continue
             excess = builder.add_variables(f"t {i}", (atoms.num_groups,), lower=-np.inf)
             terms[excess] = -_ones(np.arange(count), atoms.group, (count, atoms.num_groups))
             self._note(name, builder.add_rows(name, atoms.shape, terms, upper=0.0), sigma, rows, columns)
-            total: dict[Block, Any] = {excess: np.ones((1, atoms.num_groups))}
+            ones = np.ones((1, atoms.num_groups))
+            builder.add_rows(f"slack {i}", (1,), {excess: ones}, upper=0.0)
             if least is not None:
-                total[least] = np.ones((1, 1))
-            builder.add_rows(f"slack {i}", (1,), total, upper=0.0)
+                every = np.arange(atoms.num_groups)
+                terms = {excess: _ones(every * 0, every, ones.shape), least: -np.ones((1, 1))}
+                self._note(
+                    f"worst {i}", builder.add_rows(f"worst {i}", (1,), terms, upper=0.0), excess, every * 0, every
+                )
         for j, objective in enumerate(self.objectives):
             self._add_objective(builder, j, objective, sigma, least)
-        program = builder.build()
-        if least is not None:
-            for i in range(game.num_agents):
-                block = program.rows[f"incentive {i}" if self.simple[i] else f"slack {i}"]
-                every = np.arange(block.size)
-                self._note(f"e {i}", block, program.variables["e"], every, every * 0)
-        return program
+        return builder.build()
 
     def _note(self, name: str, block: Block, variables: Block, rows: IntArray, columns: IntArray) -> None:
         """Remember where numbers that vary will stand."""
@@ -314,30 +316,26 @@ class StageNumbers:
             found = np.where(legal[:, obeyed] & legal[:, deviated], found, _zero(self.exact))
             self.scales[:, i] = powers(found)
             differences.append(found)
-        has_least = "e" in pattern.variables
         common = self.scales.min(axis=1) if count else self.scales[:, 0]
         for i in range(game.num_agents):
-            self.coefficients[:, stage.positions(f"incentive {i}")] = differences[i] * self.scales[:, i, None]
+            scaled = differences[i] * self.scales[:, i, None]
+            self.coefficients[:, stage.positions(f"incentive {i}")] = scaled if self.exact else _noticed(scaled)
             incentive = pattern.rows[f"incentive {i}"].slice
             allowed = stage.stagewise.allowed_atoms(game, i, step)
-            afforded = self.scales[:, i, None] * epsilon
-            if stage.simple[i]:
-                self.row_upper[:, incentive] = _zero(self.exact) if has_least else afforded
-            else:
-                self.row_upper[:, pattern.rows[f"slack {i}"].slice] = _zero(self.exact) if has_least else afforded
-            if has_least:
-                self.coefficients[:, stage.positions(f"e {i}")] = -(self.scales[:, i] / common)[:, None]
+            bounded = incentive if stage.simple[i] else pattern.rows[f"slack {i}"].slice
+            self.row_upper[:, bounded] = self.scales[:, i, None] * epsilon
+            if "e" in pattern.variables:
+                share = (common / self.scales[:, i])[:, None]
+                self.coefficients[:, stage.positions(f"worst {i}")] = share if self.exact else _noticed(share)
             if allowed is not None:
                 self.row_upper[:, incentive] = np.where(allowed[states], self.row_upper[:, incentive], np.inf)
         self.costs: list[Numbers] = []
         self.cost_scales: list[Numbers] = []
         self.offsets: list[Numbers] = []
         for j, objective in enumerate(stage.objectives):
-            self._price(j, objective, step, legal, common, epsilon)
+            self._price(j, objective, step, legal, common)
 
-    def _price(
-        self, j: int, objective: Objective, step: int, legal: npt.NDArray[np.bool_], common: Numbers, epsilon: Epsilon
-    ) -> None:
+    def _price(self, j: int, objective: Objective, step: int, legal: npt.NDArray[np.bool_], common: Numbers) -> None:
         stage, pattern, q = self.stage, self.stage.pattern, self.q
         zero = _zero(self.exact)
         costs = np.full((len(q), pattern.num_variables), zero, dtype=self.coefficients.dtype)
@@ -346,13 +344,13 @@ class StageNumbers:
         offset = np.full(len(q), zero, dtype=self.coefficients.dtype)
         if isinstance(objective, Linear):
             weights = np.where(legal, objective.weights(q, self.states), zero)
-            offset = _middle(weights, legal)
+            offset = _below(weights, legal)
             apart = np.where(legal, weights - offset[:, None], zero)
             scale = powers(apart)
             costs[:, here] = apart * scale[:, None]
         elif isinstance(objective, Egalitarian):
             values = np.where(legal[:, None], q, zero)
-            offset = _middle(
+            offset = _below(
                 values.reshape(len(q), -1), np.repeat(legal[:, None], q.shape[1], axis=1).reshape(len(q), -1)
             )
             apart = np.where(legal[:, None], values - offset[:, None, None], zero)
@@ -363,7 +361,6 @@ class StageNumbers:
         elif isinstance(objective, LeastRegret):
             scale = common
             costs[:, here] = zero - 1
-            self.upper[:, here] = (common * epsilon)[:, None]
         else:
             assert isinstance(objective, Nearest)
             target = target_rows(objective, step, self.states, self.exact)
@@ -438,16 +435,24 @@ def powers(values: Numbers) -> Numbers:
     return np.where(largest > 0, np.ldexp(1.0, -exponents), 1.0)
 
 
-def _middle(values: Numbers, legal: npt.NDArray[np.bool_]) -> Numbers:
-    """Middle of the range of each row over its legal entries."""
+def _noticed(scaled: FloatArray) -> FloatArray:
+    """Drop coefficients that no solver of doubles would take notice of."""
+    return np.where(np.abs(scaled) < _UNNOTICED, 0.0, scaled)
+
+
+def _below(values: Numbers, legal: npt.NDArray[np.bool_]) -> Numbers:
+    """Take the least legal entry of each row less the row's range.
+
+    Objectives measured from there are between once and twice their range: no cost is noise around 0.
+    """
     if values.dtype == object:
         rows = [[v for v, good in zip(row, mask, strict=True) if good] for row, mask in zip(values, legal, strict=True)]
         found = np.empty(len(rows), dtype=object)
         for k, row in enumerate(rows):
-            found[k] = (min(row) + max(row)) / 2
+            found[k] = 2 * min(row) - max(row)
         return found
     low, high = np.where(legal, values, np.inf).min(axis=1), np.where(legal, values, -np.inf).max(axis=1)
-    return np.asarray(low / 2 + high / 2)
+    return np.asarray(low - (high - low))
 
 
 def _ones(rows: IntArray, columns: IntArray, shape: tuple[int, int]) -> sparse.coo_array:

@@ -177,7 +177,8 @@ class MaximumGini(Convex):
 class Lexicographic(Objective):
     """Optimise the first objective, then the second among the optima of the first, and so on.
 
-    An earlier objective may fall short of its optimum by 1e-9 of its range, by nothing if ``exact=True``.
+    An earlier objective is kept at its optimum within the solver's tolerance (1e-9 of its range), exactly if
+    ``exact=True``.
     """
 
     objectives: tuple[Objective, ...]
