@@ -36,7 +36,11 @@ from mailopt.progress import shown
 from mailopt_solvers import Highs, Solver, solver_named
 
 TRIES = 4  # of giving a little less than epsilon, so that rounding does not exceed it ...
-_MORE = 1000.0  # ... and how much less each time: the solver does not see less than its tolerance
+_LESS = (
+    0.0,
+    2e-9,
+    2e-8,
+)  # ... of the range of returns: no solver sees what is below its tolerance
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,13 +86,13 @@ class CorrelatedEquilibrium:
     multipliers: tuple[FloatArray, ...]
     exact: ExactEquilibrium | None
     work: Work
-    _unique: Callable[[], bool] | None
+    _unique: Callable[[], bool | None] | None
 
     @cached_property
     def unique(self) -> bool | None:
         """Whether no other distribution is as good; decided by further programs when first asked for.
 
-        In doubles up to 1e-7 in a probability, in fractions exactly. None for Markov games, where it is not decided.
+        In doubles up to 1e-7 in a probability, in fractions exactly. None where doubles cannot tell, and for Markov games.
         """
         return None if self._unique is None else self._unique()
 
@@ -243,31 +247,53 @@ def within(
     """Solve backwards and evaluate; where rounding exceeds epsilon, again with a little less."""
     share = epsilon
     before = max(before, (deviations.num_steps or 1) - 1)
+    best: tuple[CorrelatedPolicy, Induced, Regret] | None = None
     for attempt in range(tries):
-        if game.horizon is not None:
-            with shown(progress, "backward induction", game.horizon) as advance:
-                induced = finite(game, rule, share / game.horizon, advance)
-        else:
-            assert game.discount is not None
-            span = reward_span(game)
-            slack = (1.0 - game.discount) * share / (2.0 if share > 0 else 1.0)
-            goal = share / 2.0 if share > 0 else max(tolerance * span / (1.0 - game.discount), np.finfo(float).tiny) / 2
-            with shown(progress, "backward induction", None) as advance:
-                induced = discounted(game, rule, deviations, slack, goal, advance, before=before, start=start)
+        try:
+            induced = _induced(game, rule, deviations, share, tolerance, progress, before, start)
+        except NoEquilibrium:
+            if best is None:
+                raise
+            break  # epsilon is the least regret
         policy = induced.policy(game)
         certified = regret(game, policy, deviations)
+        if best is None or certified.upper < best[2].upper:
+            best = policy, induced, certified
         excess = certified.upper - epsilon
         if epsilon == 0 or excess <= 0 or attempt == tries - 1:
             break
-        less = 2.0 * excess * _MORE**attempt
+        less = max(2.0 * excess, _LESS[attempt] * reward_span(game) * (game.horizon or 1.0 / game.occupancy_mass))
         share = max(share - less, 0.0) if epsilon > 0 else share - less
-    return policy, induced, certified
+    assert best is not None
+    return best
+
+
+def _induced(
+    game: MarkovGame,
+    rule: StageRule,
+    deviations: DeviationClass,
+    share: float,
+    tolerance: float,
+    progress: bool,
+    before: int,
+    start: FloatArray | None,
+) -> Induced:
+    """Solve backwards once, so that the regret is about ``share`` at most."""
+    if game.horizon is not None:
+        with shown(progress, "backward induction", game.horizon) as advance:
+            return finite(game, rule, share / game.horizon, advance)
+    assert game.discount is not None
+    slack = (1.0 - game.discount) * share / (2.0 if share > 0 else 1.0)
+    least = tolerance * reward_span(game) / (1.0 - game.discount)
+    goal = share / 2.0 if share > 0 else max(least, np.finfo(float).tiny) / 2.0
+    with shown(progress, "backward induction", None) as advance:
+        return discounted(game, rule, deviations, slack, goal, advance, before=before, start=start)
 
 
 def reward_span(game: MarkovGame) -> float:
-    """Largest less smallest reward of any agent for legal joint actions of a discounted game."""
-    legal = np.broadcast_to(game.joint_legal, game.reward(0).shape)
-    return float(game.reward(0).max(where=legal, initial=-np.inf) - game.reward(0).min(where=legal, initial=np.inf))
+    """Largest less smallest reward of any agent for legal joint actions."""
+    legal = np.broadcast_to(game.joint_legal, game.rewards.shape)
+    return float(game.rewards.max(where=legal, initial=-np.inf) - game.rewards.min(where=legal, initial=np.inf))
 
 
 def _from_start(goal: Objective, certified: Regret) -> float | None:

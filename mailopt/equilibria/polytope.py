@@ -238,12 +238,13 @@ class _Support:
         legal = self.payoffs[:, self._legal]
         spans = np.ptp(legal, axis=1)
         self.spans = np.where(spans > 0, spans, 1.0)
+        self._measured = (self.payoffs - legal.min(axis=1)[:, None]) / self.spans[:, None]
 
     def furthest(self, first: float, second: float) -> _Corner:
         """Maximise first * J_i + second * J_j, the payoffs measured by their ranges."""
-        weights = np.array([first, second]) / self.spans
+        worth = np.array([first, second]) @ self._measured
         costs = np.zeros(self._session.program.num_variables)
-        costs[self._sigma.slice] = weights @ self.payoffs
+        costs[self._sigma.slice] = worth - worth.min() + 1.0  # no cost is noise around 0
         self._session.set_costs(costs)
         x = self._session.solve().require_optimal()["sigma"]
         row = np.where(self._legal, np.maximum(x, 0.0), 0.0)

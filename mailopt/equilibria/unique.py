@@ -6,25 +6,29 @@ action that ours does not, and every probability of ours is both the largest and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from mailopt.games.numbers import as_fractions
+from mailopt.games.numbers import FloatArray, as_fractions
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.programs.equilibrium import Epsilon, StageNumbers, StageProgram
 from mailopt.programs.objectives import Convex, JointActions, Objective
 from mailopt_solvers import HighsSession, solve_exact
 
-_SAME = 1e-7
+_SAME = 1e-7  # probabilities that differ by less are the same
+_DECIDED = 1e-14  # an optimum that falls short by more, relative to its range, may be none
+
+Furthest = Callable[[FloatArray], npt.NDArray[Any]]
 
 
 def is_unique(
     program: StageProgram, objectives: Sequence[Objective], epsilon: Epsilon, policy: CorrelatedPolicy, *, exact: bool
-) -> bool:
-    """Decide it for a normal form."""
+) -> bool | None:
+    """Decide it for a normal form; None where doubles cannot."""
     if isinstance(objectives[-1], Convex):
         return True  # strictly concave
     game = program.game
@@ -34,44 +38,53 @@ def is_unique(
     payoffs = np.moveaxis(q if q.ndim == 3 else q[0], 1, 0)
     numbers = face.numbers(0, np.zeros(1, dtype=np.int64), payoffs, epsilon)
     row = policy.fractions()[0] if exact else policy.at(0)[0]
-    largest = _exact_face(face, numbers) if exact else _face(face, numbers)
+    furthest = _exact_face(face, numbers) if exact else _face(face, numbers)
     same: Any = 0 if exact else _SAME
-    legal = game.joint_legal[0]
-    others = (np.asarray(row <= same) & legal).astype(np.float64)
-    if others.any() and largest(others) > same:
-        return False
-    return all(
-        largest(sign * np.eye(len(row))[a]) <= sign * row[a] + same
-        for a in np.flatnonzero(row > same)
-        for sign in (1, -1)
-    )
+    others = (np.asarray(row <= same) & game.joint_legal[0]).astype(np.float64)
+    directions = [others] if others.any() else []
+    directions += [sign * np.eye(len(row))[a] for a in np.flatnonzero(row > same) for sign in (1, -1)]
+    doubtful = False
+    for direction in directions:
+        x = furthest(direction)
+        if np.abs(x[face.pattern.variables["sigma"].slice] - row).max() > same:
+            if exact or (not numbers.unnoticed and _is_optimal(numbers, x)):
+                return False
+            doubtful = True
+    return None if doubtful else True
 
 
-def _face(face: StageProgram, numbers: StageNumbers) -> Any:
+def _face(face: StageProgram, numbers: StageNumbers) -> Furthest:
+    """Find points of the optimal face that are furthest in a direction, in doubles."""
     last = len(face.objectives) - 1
-    sigma = face.pattern.variables["sigma"].slice
     for j in range(last):
-        found = HighsSession(numbers.program(0, j)).solve().require_optimal()
-        numbers.keep(j, np.array([found.objective]))
+        numbers.keep(j, np.array([HighsSession(numbers.program(0, j)).solve().require_optimal().objective]))
     session = HighsSession(numbers.program(0, last))
 
-    def largest(weights: np.ndarray[Any, Any]) -> float:
+    def furthest(direction: FloatArray) -> FloatArray:
         costs = np.zeros(face.pattern.num_variables)
-        costs[sigma] = weights
+        costs[face.pattern.variables["sigma"].slice] = direction + 2.0  # no cost is noise around 0
         session.set_costs(costs)
-        return float(session.solve().require_optimal().objective)
+        return session.solve().require_optimal().x
 
-    return largest
+    return furthest
 
 
-def _exact_face(face: StageProgram, numbers: StageNumbers) -> Any:
+def _exact_face(face: StageProgram, numbers: StageNumbers) -> Furthest:
+    """Find points of the optimal face that are furthest in a direction, in fractions."""
     last = len(face.objectives) - 1
-    sigma = face.pattern.variables["sigma"].slice
     for j in range(last):
         numbers.keep(j, np.array([solve_exact(numbers.exact_program(0, j)).objective], dtype=object))
 
-    def largest(weights: np.ndarray[Any, Any]) -> Fraction:
-        numbers.costs[last][0, sigma] = [Fraction(float(w)) for w in weights]
-        return solve_exact(numbers.exact_program(0, last)).objective
+    def furthest(direction: FloatArray) -> npt.NDArray[Any]:
+        numbers.costs[last][0, face.pattern.variables["sigma"].slice] = [Fraction(float(w)) for w in direction]
+        return np.array(solve_exact(numbers.exact_program(0, last)).x, dtype=object)
 
-    return largest
+    return furthest
+
+
+def _is_optimal(numbers: StageNumbers, x: FloatArray) -> bool:
+    """Whether a point satisfies all rows, the kept objectives among them, up to rounding."""
+    program = numbers.program(0, 0)
+    activities = program.matrix @ x
+    short = np.maximum(program.row_lower - activities, activities - program.row_upper).max()
+    return bool(max(short, (program.lower - x).max(), (x - program.upper).max()) <= _DECIDED)

@@ -291,6 +291,8 @@ class StageNumbers:
         Factor of each objective, (K,).
     offsets
         What the solver's objective leaves out, in the units of the game, for each objective (K,).
+    unnoticed
+        Whether differences were left out because they are too small for a solver of doubles.
     """
 
     def __init__(self, stage: StageProgram, step: int, states: IntArray, q: Numbers, epsilon: Epsilon) -> None:
@@ -316,14 +318,18 @@ class StageNumbers:
             found = np.where(legal[:, obeyed] & legal[:, deviated], found, _zero(self.exact))
             self.scales[:, i] = powers(found)
             differences.append(found)
+        self.unnoticed = False
         common = self.scales.min(axis=1) if count else self.scales[:, 0]
         for i in range(game.num_agents):
             scaled = differences[i] * self.scales[:, i, None]
-            self.coefficients[:, stage.positions(f"incentive {i}")] = scaled if self.exact else _noticed(scaled)
+            kept = scaled if self.exact else _noticed(scaled)
+            self.unnoticed |= not self.exact and bool((kept != scaled).any())
+            self.coefficients[:, stage.positions(f"incentive {i}")] = kept
             incentive = pattern.rows[f"incentive {i}"].slice
             allowed = stage.stagewise.allowed_atoms(game, i, step)
             bounded = incentive if stage.simple[i] else pattern.rows[f"slack {i}"].slice
-            self.row_upper[:, bounded] = self.scales[:, i, None] * epsilon
+            afforded = self.scales[:, i, None] * epsilon
+            self.row_upper[:, bounded] = afforded if self.exact else _noticed(afforded)
             if "e" in pattern.variables:
                 share = (common / self.scales[:, i])[:, None]
                 self.coefficients[:, stage.positions(f"worst {i}")] = share if self.exact else _noticed(share)
