@@ -24,8 +24,8 @@ _OPTIONS: tuple[dict[str, float], ...] = (
     {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10},
     {},
 )
-_LARGEST = 1e5  # factor by which slacks are stretched when looking for implied equalities
-_IMPLIED = 1e-4  # a stretched slack below this is 0: an unstretched one below 1e-9
+_LARGEST = 1e4  # factor by which slacks are stretched when looking for implied equalities
+_IMPLIED = 1e-3  # a stretched slack below this is 0: an unstretched one below 1e-7
 
 
 @dataclass(frozen=True, eq=False)

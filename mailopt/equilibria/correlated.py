@@ -92,7 +92,8 @@ class CorrelatedEquilibrium:
     def unique(self) -> bool | None:
         """Whether no other distribution is as good; decided by further programs when first asked for.
 
-        In doubles up to 1e-7 in a probability, in fractions exactly. None where doubles cannot tell, and for Markov games.
+        In doubles up to 1e-7 in a probability, in fractions exactly. None where doubles cannot tell and for Markov
+        games.
         """
         return None if self._unique is None else self._unique()
 
@@ -262,8 +263,9 @@ def within(
         excess = certified.upper - epsilon
         if epsilon == 0 or excess <= 0 or attempt == tries - 1:
             break
-        less = max(2.0 * excess, _LESS[attempt] * reward_span(game) * (game.horizon or 1.0 / game.occupancy_mass))
-        share = max(share - less, 0.0) if epsilon > 0 else share - less
+        span = reward_span(game, certified.agent) * (game.horizon or 1.0 / game.occupancy_mass)
+        less = max(2.0 * excess, _LESS[attempt] * span)
+        share -= min(less, share / 2.0) if epsilon > 0 else less
     assert best is not None
     return best
 
@@ -290,10 +292,11 @@ def _induced(
         return discounted(game, rule, deviations, slack, goal, advance, before=before, start=start)
 
 
-def reward_span(game: MarkovGame) -> float:
-    """Largest less smallest reward of any agent for legal joint actions."""
-    legal = np.broadcast_to(game.joint_legal, game.rewards.shape)
-    return float(game.rewards.max(where=legal, initial=-np.inf) - game.rewards.min(where=legal, initial=np.inf))
+def reward_span(game: MarkovGame, agent: int | None = None) -> float:
+    """Largest less smallest reward of an agent, or of any of them, for legal joint actions."""
+    rewards = game.rewards if agent is None else game.rewards[..., agent, :, :]
+    legal = np.broadcast_to(game.joint_legal, rewards.shape)
+    return float(rewards.max(where=legal, initial=-np.inf) - rewards.min(where=legal, initial=np.inf))
 
 
 def _from_start(goal: Objective, certified: Regret) -> float | None:

@@ -25,6 +25,7 @@ from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.programs.equilibrium import Epsilon, check_epsilon
 from mailopt.programs.objectives import Nearest, Objective, named, sequence
+from mailopt_solvers import SolverFailed
 
 _HALVINGS = 10  # of the interval of shares, and of the way back
 
@@ -229,10 +230,13 @@ def _repaired(
         low, high = 0.0, np.log2(max(2.0, before.upper / allowed * (game.horizon or 1.0 / game.occupancy_mass)))
         for _ in range(_HALVINGS):
             middle = low / 2 + high / 2
-            found = attempt(2.0**middle)
-            if found[1].upper <= allowed and _distance(game, policy, known, found[0]) <= _distance(
-                game, policy, known, best[0]
-            ):
+            try:
+                found = attempt(2.0**middle)
+            except SolverFailed:  # a larger share is worth a try, not a failure
+                high = middle
+                continue
+            nearer = _distance(game, policy, known, found[0]) <= _distance(game, policy, known, best[0])
+            if found[1].upper <= allowed and nearer:
                 best, low = found, middle
             else:
                 high = middle

@@ -27,7 +27,8 @@ from mailopt.programs.equilibrium import powers
 from mailopt.progress import shown
 from mailopt_solvers import LinearProgram, ProgramBuilder, solve_batch
 
-_ROUNDS = 500  # of strategy iteration
+_ROUNDS = 2000  # of strategy iteration
+_SWEEPS = 30  # of answering a strategy, in each round
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,19 +123,28 @@ def zero_sum_equilibrium(game: MarkovGame, *, tolerance: float = 1e-9, progress:
         return _certified(game, (first, second), stacked[0] if game.horizon == 1 else stacked, stages.work)
     assert game.discount is not None
     goal = tolerance * reward_span(game) / game.occupancy_mass
-    current = np.zeros(game.num_states)
+    gamma, rewards = game.discount, game.reward(0)[0]
+    current = np.full(game.num_states, np.where(game.joint_legal, rewards, -np.inf).max() / game.occupancy_mass)
+    apart = np.inf
     with shown(progress, "strategy iteration", None) as advance:
         for _ in range(_ROUNDS):
-            _, x, y = stages.solve((game.reward(0)[:1] + game.discount * game.kernel(0).expectation(current[None]))[0])
-            policy = CorrelatedPolicy.product([x, y])
-            current, opposed = (best_deviation(game, policy, i, External()).state_values for i in range(2))
-            if (current + opposed).max() <= goal:
-                obeying = values(game, policy).state_values
-                assert obeying is not None  # the method is "dp"
-                return _certified(game, (x, y), obeying[0], stages.work)
+            found, x, y = stages.solve(rewards + gamma * game.kernel(0).expectation(current[None])[0])
+            if np.abs(found - current).max() <= goal * game.occupancy_mass / 4.0:
+                policy = CorrelatedPolicy.product([x, y])
+                best, opposed = (best_deviation(game, policy, i, External()).state_values for i in range(2))
+                apart = float((best + opposed).max())
+                if apart <= goal:
+                    obeying = values(game, policy).state_values
+                    assert obeying is not None  # the method is "dp"
+                    return _certified(game, (x, y), obeying[0], stages.work)
+            current = found
+            for _ in range(_SWEEPS):  # agent 0 answers agent 1's strategy
+                q = rewards + gamma * game.kernel(0).expectation(current[None])[0]
+                against = np.einsum("sab,sb->sa", q.reshape(game.num_states, *game.actions), y)
+                current = np.where(game.legal[0], against, -np.inf).max(axis=1)
             advance(1)
     raise NotConverged(
-        f"after {_ROUNDS} rounds the values of some state still are {(current + opposed).max():.3g} apart; raise "
+        f"after {_ROUNDS} rounds what the strategies guarantee in some state still is {apart:.3g} apart; raise "
         f"tolerance = {tolerance:g}"
     )
 
