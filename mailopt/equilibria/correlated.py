@@ -13,6 +13,7 @@ import numpy as np
 from mailopt.deviations import DeviationClass, Swap, check_deviations
 from mailopt.equilibria.backward import Induced, StageRule, discounted, finite
 from mailopt.equilibria.exact import ExactEquilibrium, exact_equilibrium
+from mailopt.equilibria.optimum import objective_bound
 from mailopt.equilibria.stages import StageSolver, Work, objective_value
 from mailopt.equilibria.unique import is_unique
 from mailopt.errors import InvalidGame, InvalidOption, NoEquilibrium
@@ -57,6 +58,10 @@ class CorrelatedEquilibrium:
     objective
         The value reached, in units of the game, of the first objective if there are several. Of a Markov game the value
         from the start for objectives that are values of agents or regrets, else None.
+    objective_bound
+        No equilibrium of regret at most epsilon is better than this, proved with all rounding: an upper bound of what
+        is maximised, a lower bound of a distance. None for other objectives, several of them, and Markov games; of an
+        exact result the optimum itself, rounded.
     stage_objectives
         The value reached at each stage, (T, S).
     values, regret
@@ -78,6 +83,7 @@ class CorrelatedEquilibrium:
     policy: CorrelatedPolicy
     goal: Objective
     objective: float | None
+    objective_bound: float | None
     stage_objectives: FloatArray
     values: Values
     regret: Regret
@@ -191,6 +197,8 @@ def correlated_equilibrium(
             f"epsilon is {epsilon}, but obedience is in {deviations!r}, so that no regret is negative; give at least 0"
         )
     single = game.horizon == 1 and game.num_states == 1
+    found: ExactEquilibrium | None = None
+    bound: float | None = None
     stages = StageSolver(game, deviations, objectives, tight=allowed == 0, solver=highs)
     started = time.perf_counter()
     if exact:
@@ -199,8 +207,8 @@ def correlated_equilibrium(
         work = Work(found.stages, found.stages, time.perf_counter() - started, 0.0, "exact", "python-flint")
         offered = [q.astype(np.float64) for q in found.action_values]
         certified = regret(game, policy, deviations)
+        bound = None if found.objective is None else float(found.objective)
     else:
-        found = None
         rule: StageRule = stages.solve
         policy, induced, certified = within(game, rule, deviations, float(allowed), tolerance, progress)
         multipliers = tuple(
@@ -210,6 +218,8 @@ def correlated_equilibrium(
             for i, atoms in enumerate(stages.program.atoms)
         )
         offered, work = induced.action_values, stages.work
+        if single and len(objectives) == 1:
+            bound = objective_bound(game, stages.program, objectives[0], induced.answers[0], float(allowed))
     rows = [policy.at(h) for h in range(len(offered))]
     reached = np.stack(
         [
@@ -221,6 +231,7 @@ def correlated_equilibrium(
         policy=policy,
         goal=goal,
         objective=float(reached[0, 0]) if single else _from_start(goal, certified),
+        objective_bound=bound,
         stage_objectives=reached,
         values=certified.obedience,
         regret=certified,

@@ -74,10 +74,13 @@ class StageAnswer:
     multipliers
         For each agent the prices of the incentive rows, (S, W): what the objective would gain for each unit of regret
         that is allowed there.
+    shares
+        For an egalitarian objective how much each agent's value counts at the optimum, (S, m); else 0.
     """
 
     sigma: FloatArray
     multipliers: list[FloatArray]
+    shares: FloatArray
 
 
 @dataclass
@@ -130,7 +133,9 @@ class StageSolver:
         """
         game, size = self.game, self.game.num_states
         answer = StageAnswer(
-            np.zeros((size, game.num_joint_actions)), [np.zeros((size, len(a.plays))) for a in self.program.atoms]
+            np.zeros((size, game.num_joint_actions)),
+            [np.zeros((size, len(a.plays))) for a in self.program.atoms],
+            np.zeros((size, game.num_agents)),
         )
         todo = np.ones(size, dtype=bool) if needed is None else needed.copy()
         self.work.stages += int(todo.sum())
@@ -208,6 +213,8 @@ class StageSolver:
                 numbers.keep(j, solved.objective)
         if convex is None:
             points = solved["sigma"]
+            if f"floor {count - 1}" in self.program.pattern.rows:
+                answer.shares[states] = np.maximum(-solved.duals(f"floor {count - 1}"), 0.0)
             for i in range(self.game.num_agents):
                 prices = solved.duals(f"incentive {i}").reshape(len(states), -1)
                 answer.multipliers[i][states] = np.maximum(prices, 0.0) * _factor(numbers, i, count - 1)[:, None]

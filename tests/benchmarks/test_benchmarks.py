@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks import evaluation, lp_layer
+from tests.benchmarks import equilibria, evaluation, lp_layer
 
 
 def test_lp_layer(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,3 +17,9 @@ def test_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
     evaluation.main(["--quick"])
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("enclosures", "concentrability", "budget"))
+
+
+def test_equilibria(capsys: pytest.CaptureFixture[str]) -> None:
+    equilibria.main(["--quick"])
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("backward induction", "External", "repair"))

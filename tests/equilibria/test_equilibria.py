@@ -1,0 +1,178 @@
+"""What equilibria say of themselves: bounds of the optimum, shapes, provenance, discounted ends, convex programs."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import cvxpy
+import numpy as np
+import pytest
+
+import mailopt as mo
+from mailopt import errors
+from mailopt.games.numbers import FloatArray
+from mailopt_solvers import Highs, solve
+from tests.random_games import random_case
+
+cp: Any = cvxpy  # its names are made at run time
+OBJECTIVES = mo.objectives
+CLASSES = [mo.Swap(), mo.External(), mo.Coarse(), mo.Internal(), mo.Partition([0, 0, 1])]
+
+
+def integers(seed: int, *actions: int) -> mo.MarkovGame:
+    rng = np.random.default_rng(seed)
+    return mo.MarkovGame.from_normal_form(rng.integers(-5, 6, (len(actions), *actions)) / 3)
+
+
+@pytest.mark.parametrize("deviations", CLASSES, ids=repr)
+@pytest.mark.parametrize("seed", range(4))
+def test_no_equilibrium_beats_the_bound(deviations: mo.DeviationClass, seed: int) -> None:
+    """The bound holds for the exact optimum, and is close to it; a distance is bounded from below."""
+    game = integers(seed, 3, 3)
+    target = mo.CorrelatedPolicy(np.random.default_rng(seed).dirichlet(np.ones(9))[None])
+    goals = [OBJECTIVES.Welfare(), OBJECTIVES.Egalitarian(), OBJECTIVES.Weighted([-2, 1]), OBJECTIVES.Nearest(target)]
+    for goal in goals:
+        for epsilon in (Fraction(0), Fraction(1, 7)):
+            found = mo.correlated_equilibrium(game, deviations=deviations, objective=goal, epsilon=epsilon)
+            best = mo.correlated_equilibrium(game, deviations=deviations, objective=goal, epsilon=epsilon, exact=True)
+            assert best.exact is not None
+            assert best.exact.objective is not None
+            assert found.objective_bound is not None
+            ahead = Fraction(found.objective_bound) - best.exact.objective
+            if isinstance(goal, OBJECTIVES.Nearest):
+                ahead = -ahead
+            assert 0 <= ahead <= 1e-7
+            assert best.exact.regret <= epsilon
+
+
+def test_shapes_and_provenance() -> None:
+    chicken = mo.correlated_equilibrium(mo.scenarios.chicken())
+    assert chicken.policy.probabilities.shape == (1, 4)
+    assert [m.shape for m in chicken.multipliers] == [(2, 2), (2, 2)]
+    assert (chicken.work.stages, chicken.work.programs, chicken.work.solver) == (1, 1, "highs")
+    assert chicken.work.rounding < 1e-9
+    assert repr(chicken) == (
+        "CorrelatedEquilibrium(Swap(), Welfare() 10.5, regret 0 <= 3.91e-14; 1 of 1 stages by program)"
+    )
+    dilemma = mo.correlated_equilibrium(
+        mo.scenarios.prisoners_dilemma(), objective=OBJECTIVES.JointActions([0, 0, 0, 1])
+    )
+    assert (dilemma.work.stages, dilemma.work.programs) == (1, 0)
+    chain = mo.scenarios.unvisited_chain(3)
+    markov = mo.correlated_equilibrium(chain.game, deviations=mo.External())
+    assert markov.policy.probabilities.shape == (3, 6, 4)
+    assert [m.shape for m in markov.multipliers] == [(3, 6, 1, 2)] * 2
+    assert markov.stage_objectives.shape == (3, 6)
+    assert markov.objective == pytest.approx(float(markov.values.value.sum()))
+    assert (markov.unique, markov.objective_bound) == (None, None)
+    exact = mo.correlated_equilibrium(chain.game, exact=True)
+    assert exact.exact is not None
+    assert exact.exact.probabilities.shape == (3, 6, 4)
+    assert exact.exact.regret == 0
+
+
+def test_one_agent_is_a_decision_process() -> None:
+    rng = np.random.default_rng(5)
+    transitions = rng.dirichlet(np.ones(4), (4, 3))
+    rewards = rng.normal(size=(1, 4, 3))
+    for time in ({"horizon": 5}, {"discount": 0.8}):
+        game = mo.MarkovGame(transitions, rewards, np.full(4, 0.25), (3,), **time)
+        found = mo.correlated_equilibrium(game)
+        best = mo.best_deviation(game, mo.CorrelatedPolicy.uniform(game), 0).value
+        assert found.values.value[0] == pytest.approx(best, abs=1e-5)
+        assert found.work.programs == 0
+
+
+def test_discounted_ends() -> None:
+    """Value iteration that comes to rest gives a stationary policy, else steps are put in front of one."""
+    kinds = set()
+    for seed in range(0, 24, 2):
+        case = random_case(seed)
+        assert case.game.discount is not None
+        if case.game.discount > 0.95:
+            continue
+        for epsilon in (0.0, 0.05 * case.scale):
+            found = mo.correlated_equilibrium(case.game, objective="egalitarian", epsilon=epsilon)
+            kinds.add(found.policy.num_steps is None)
+            span = float(np.ptp(case.game.rewards[:, case.game.joint_legal]))
+            allowed = epsilon or 1e-6 * span / (1.0 - case.game.discount) + 1e-9 * case.scale
+            assert found.regret.upper <= allowed
+    assert kinds == {True, False}
+
+
+def test_the_progress_bar_is_shown_if_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    chain = mo.scenarios.unvisited_chain(3)
+    mo.correlated_equilibrium(chain.game)
+    assert capsys.readouterr().out == ""
+    mo.correlated_equilibrium(chain.game, progress=True)
+    assert "backward induction" in capsys.readouterr().out
+
+
+def test_solvers() -> None:
+    game = mo.scenarios.shapley()
+    for solver in ("highs", Highs("simplex"), Highs("ipm")):
+        found = mo.correlated_equilibrium(game, solver=solver)
+        assert found.objective == pytest.approx(1.0)
+    with pytest.raises(errors.InvalidOption, match="HiGHS"):
+        mo.correlated_equilibrium(game, solver="scipy")
+
+
+def test_the_program_has_the_optimum_of_the_result() -> None:
+    game = integers(3, 3, 2, 2)
+    for objective in ("welfare", "egalitarian"):
+        program = mo.programs.equilibrium(game, objective=objective)
+        found = mo.correlated_equilibrium(game, objective=objective)
+        ratio = solve(program).objective / (found.objective or 1.0)
+        assert np.log2(ratio) == pytest.approx(round(np.log2(ratio)), abs=1e-9)
+
+
+def test_mixtures_need_a_deviation_of_each_agent() -> None:
+    game = mo.scenarios.chicken()
+    policy = mo.CorrelatedPolicy.uniform(game)
+    only = mo.Finite([mo.Deviation.deterministic(0, [[0, 0]])])
+    with pytest.raises(errors.InvalidDeviation, match="agent 1"):
+        mo.mixture_regret(game, [policy], [1.0], only)
+    with pytest.raises(errors.InvalidPolicy, match="at least one"):
+        mo.mixture_regret(game, [], [])
+    with pytest.raises(errors.InvalidDeviation, match="Limited"):
+        mo.mixture_regret(game, [policy], [1.0], mo.Limited(1))
+
+
+def test_convex_programs_of_ones_own() -> None:
+    """The fairest equilibrium occupancy-wise: largest log-welfare over the equilibria of chicken, symmetric."""
+    game = mo.scenarios.chicken()
+    sigma: Any = cp.Variable((1, 4))
+    payoffs = [cp.sum(cp.multiply(game.rewards[i], sigma)) for i in range(2)]
+    problem = cp.Problem(cp.Maximize(cp.log(payoffs[0]) + cp.log(payoffs[1])), mo.cvx.obedience(game, sigma))
+    problem.solve(solver=cp.CLARABEL)
+    assert sigma.value == pytest.approx(np.array([[0, 0.25, 0.25, 0.5]]), abs=1e-5)
+    gains: list[Any] = [mo.cvx.deviation_incentives(game, sigma, i) for i in range(2)]
+    assert [float(g.value[0]) for g in gains] == pytest.approx([0.0, 0.0], abs=1e-6)
+    mu = cp.Variable(4)
+    best = cp.Problem(cp.Maximize(game.rewards[0] @ mu), mo.cvx.flow(game, mu))
+    assert best.solve(solver=cp.CLARABEL) == pytest.approx(7.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("error", "ask"),
+    [
+        (errors.InvalidOption, lambda g: mo.cvx.flow(g, cp.Variable)),
+        (errors.GameShape, lambda g: mo.cvx.flow(g, cp.Variable(5))),
+        (errors.GameShape, lambda g: mo.cvx.obedience(g, cp.Variable(4), action_values=np.zeros(3))),
+        (errors.GameNumber, lambda g: mo.cvx.obedience(g, cp.Variable(4), action_values=np.full((2, 1, 4), np.nan))),
+        (errors.InvalidOption, lambda g: mo.payoff_region(g, agents=(0, 0))),
+        (errors.InvalidGame, mo.zero_sum_equilibrium),
+        (errors.InvalidOption, lambda g: mo.repair(g, mo.CorrelatedPolicy.uniform(g), epsilon=float("inf"))),
+        (errors.NoEquilibrium, lambda g: mo.repair(g, mo.CorrelatedPolicy.uniform(g), epsilon=-1)),
+    ],
+)
+def test_typed_errors(error: type[Exception], ask: Any) -> None:
+    with pytest.raises(error):
+        ask(mo.scenarios.chicken())
+
+
+def test_large_games_are_refused_by_the_enumeration() -> None:
+    payoffs: FloatArray = np.zeros((2, 6, 6))
+    with pytest.raises(errors.GameTooLarge, match="36 joint actions"):
+        mo.correlated_equilibrium_polytope(mo.MarkovGame.from_normal_form(payoffs))
