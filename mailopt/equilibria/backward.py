@@ -111,10 +111,11 @@ def discounted(
         answer = rule(before, q, slack)
         current = obeyed(answer, q)
         advance(1)
-        if count & (count - 1) == 0:
+        if count & (count - 1) == 0:  # 1, 2, 4, ..
             left, end = _shortfall(game, answer, deviations)
             if left <= goal:
                 break
+            current = end
     steps = before
     if left > goal:
         steps = max(before, 1 + math.ceil(math.log(left / goal) / -math.log(gamma)) if gamma > 0 else 1)

@@ -129,7 +129,7 @@ def correlated_equilibrium(
     each (step, state) the stage game Q = r + P V is given an equilibrium that is best for the objective, with a share
     epsilon / H of the regret (discounted (1 - gamma) epsilon / 2, the rest for the end). That is optimal stage by
     stage, given what follows, and Markov perfect; it is **not** the best equilibrium of the whole game, which is no
-    convex problem and may need recommendations that depend on the history (Zhang et al. 2025, arXiv 2506.07186).
+    convex problem and may need recommendations that depend on the history (arXiv 2506.07186).
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ class Work:
     Attributes
     ----------
     stages
-        Stage games that were settled.
+        Stage games that were settled, those of warm-ups and repeated attempts included.
     programs
         Linear (or convex) programs among them that had to be solved.
     solve_time

@@ -17,7 +17,7 @@ from mailopt.games.numbers import FloatArray, as_fractions
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.programs.equilibrium import Epsilon, StageNumbers, StageProgram
 from mailopt.programs.objectives import Convex, JointActions, Objective
-from mailopt_solvers import HighsSession, solve_exact
+from mailopt_solvers import HighsSession, SolverError, solve_exact
 
 _SAME = 1e-7  # probabilities that differ by less are the same
 _DECIDED = 1e-14  # an optimum that falls short by more, relative to its range, may be none
@@ -45,7 +45,10 @@ def is_unique(
     directions += [sign * np.eye(len(row))[a] for a in np.flatnonzero(row > same) for sign in (1, -1)]
     doubtful = False
     for direction in directions:
-        x = furthest(direction)
+        try:
+            x = furthest(direction)
+        except SolverError:
+            return None  # an optimum that is one within the solver's tolerance only leaves no room for other points
         if np.abs(x[face.pattern.variables["sigma"].slice] - row).max() > same:
             if exact or (not numbers.unnoticed and _is_optimal(numbers, x)):
                 return False
