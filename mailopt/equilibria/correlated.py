@@ -22,7 +22,7 @@ from mailopt.evaluation.values import Values
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
-from mailopt.programs.equilibrium import Epsilon, check_epsilon
+from mailopt.programs.equilibrium import check_epsilon
 from mailopt.programs.objectives import (
     Egalitarian,
     LeastRegret,
@@ -33,6 +33,7 @@ from mailopt.programs.objectives import (
     named,
     sequence,
 )
+from mailopt.programs.stage_numbers import Epsilon
 from mailopt.progress import shown
 from mailopt_solvers import Highs, Solver, solver_named
 

@@ -19,14 +19,15 @@ from mailopt.errors import InvalidOption, NoEquilibrium
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import as_fractions
 from mailopt.games.policy import CorrelatedPolicy
-from mailopt.programs.equilibrium import Epsilon, StageProgram
+from mailopt.programs.equilibrium import StageProgram
 from mailopt.programs.objectives import (
     Convex,
     LeastRegret,
     Nearest,
     Objective,
 )
-from mailopt_solvers import ExactSolution, Infeasible, solve_exact
+from mailopt.programs.stage_numbers import Epsilon, StageNumbers
+from mailopt_solvers import Infeasible, solve_exact
 
 Fractions = npt.NDArray[Any]
 
@@ -75,7 +76,7 @@ def exact_equilibrium(
     if game.horizon is None:
         raise InvalidOption("exact=True needs a finite horizon; discounted equilibria are limits of value iteration")
     if any(isinstance(o, Convex) for o in objectives):
-        raise InvalidOption(f"{objectives[-1]!r} has irrational optima; exact=True needs a linear objective")
+        raise InvalidOption(f"{objectives[-1]!r} is no linear program; exact=True needs a linear objective")
     slack = Fraction(epsilon) / game.horizon
     chain = ExactGame(game)
     following = np.full((game.num_agents, game.num_states), Fraction(0), dtype=object)
@@ -114,11 +115,10 @@ def exact_equilibrium(
 
 @dataclass(frozen=True, eq=False)
 class ExactStage:
-    """The equilibrium of one stage game: its row (A,), prices of the incentive rows, and the last solution."""
+    """The equilibrium of one stage game: its row (A,), and prices of the incentive rows."""
 
     row: Fractions
     multipliers: list[Fractions]
-    solution: ExactSolution
 
 
 def solve_stage(
@@ -141,10 +141,10 @@ def solve_stage(
             numbers.keep(j, np.array([solution.objective], dtype=object))
     factors = [numbers.scales[0, i] / numbers.cost_scales[last][0] for i in range(q.shape[0])]
     multipliers = [solution.duals(f"incentive {i}").ravel() * factors[i] for i in range(q.shape[0])]
-    return ExactStage(solution["sigma"], multipliers, solution), objective
+    return ExactStage(solution["sigma"], multipliers), objective
 
 
-def _restored(numbers: Any, goal: Objective, j: int, optimum: Fraction) -> Fraction:
+def _restored(numbers: StageNumbers, goal: Objective, j: int, optimum: Fraction) -> Fraction:
     """Objective in units of the game."""
     value = optimum / numbers.cost_scales[j][0] + numbers.offsets[j][0]
     return Fraction(-value if isinstance(goal, LeastRegret | Nearest) else value)
@@ -173,18 +173,24 @@ class ExactGame:
         self._rewards = as_fractions(game.rewards, game.exact_rewards)
         start = as_fractions(game.initial, game.exact_initial)
         self._initial = start / start.sum()
-        self._moves: dict[int, list[list[tuple[int, int, Fraction]]]] = {}
+        self._moves: dict[int, list[tuple[int, int, int, Fraction]]] = {}
 
     def action_values(self, step: int, following: Fractions) -> Fractions:
         """Q = r + P V, (m, S, A), from V (m, S)."""
-        game = self.game
         q = self._rewards.copy() if self._rewards.ndim == 3 else self._rewards[step].copy()
-        if game.horizon is not None and step + 1 < game.horizon:
+        if following.any():
             for state, action, reached, share in self._transitions(step):
                 q[:, state, action] += share * following[:, reached]
         return q
 
     def _transitions(self, step: int) -> list[tuple[int, int, int, Fraction]]:
+        """Transitions (state, joint action, next state, probability) of a step."""
+        step = step if len(self.game.kernels) > 1 else 0
+        if step not in self._moves:
+            self._moves[step] = self._normalised(step)
+        return self._moves[step]
+
+    def _normalised(self, step: int) -> list[tuple[int, int, int, Fraction]]:
         kernel = self.game.kernel(step)
         entries = [(s, a, t, Fraction(p)) for s, a, t, p in kernel.entries()]
         sums: dict[tuple[int, int], Fraction] = {}

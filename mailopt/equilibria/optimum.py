@@ -19,8 +19,9 @@ from mailopt.equilibria.stages import StageAnswer
 from mailopt.evaluation.rounding import gamma
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
-from mailopt.programs.equilibrium import StageProgram, target_rows
+from mailopt.programs.equilibrium import StageProgram
 from mailopt.programs.objectives import Egalitarian, Linear, Nearest, Objective, Weighted, Welfare
+from mailopt.programs.stage_numbers import target_rows
 
 _ULP = 2.0**-50  # a few roundings
 

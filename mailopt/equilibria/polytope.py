@@ -297,13 +297,13 @@ def _incentive_rows(game: MarkovGame, deviations: DeviationClass) -> tuple[Row, 
     """Rows g with g sigma <= 0: for each agent and each choice of one atom in every group, what it gains."""
     stage = StageProgram(game, deviations, [], tight=True)
     q = as_fractions(game.rewards, game.exact_rewards)
-    payoffs = np.moveaxis(q if q.ndim == 3 else q[0], 1, 0)
+    payoffs = (q if q.ndim == 3 else q[0])[:, 0]
     legal = game.joint_legal[0]
     rows: dict[Row, None] = {}
     for i, atoms in enumerate(stage.atoms):
-        picked, obeyed, _ = stage.incentives(i)
+        picked, obeyed, deviated = stage.incentives(i)
         gains = np.full((len(atoms.plays), game.num_joint_actions), Fraction(0), dtype=object)
-        gains[picked, obeyed] = stage.differences(i, payoffs)[0]
+        gains[picked, obeyed] = payoffs[i, deviated] - payoffs[i, obeyed]
         gains[:, ~legal] = Fraction(0)
         allowed = stage.stagewise.allowed_atoms(game, i, 0)
         members = [

@@ -23,8 +23,9 @@ from mailopt.evaluation.values import Values, values
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
-from mailopt.programs.equilibrium import Epsilon, check_epsilon
+from mailopt.programs.equilibrium import check_epsilon
 from mailopt.programs.objectives import Nearest, Objective, named, sequence
+from mailopt.programs.stage_numbers import Epsilon
 from mailopt_solvers import SolverFailed
 
 _HALVINGS = 10  # of the interval of shares, each a backward induction

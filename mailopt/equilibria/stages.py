@@ -19,7 +19,7 @@ from mailopt.errors import NoEquilibrium
 from mailopt.evaluation.stages import stage_gains
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray, IntArray
-from mailopt.programs.equilibrium import StageNumbers, StageProgram, target_rows
+from mailopt.programs.equilibrium import StageProgram
 from mailopt.programs.objectives import (
     Convex,
     Egalitarian,
@@ -31,6 +31,7 @@ from mailopt.programs.objectives import (
     Nearest,
     Objective,
 )
+from mailopt.programs.stage_numbers import StageNumbers, target_rows
 from mailopt_solvers import Highs, Infeasible, solve_batch
 
 _CHUNK = 1 << 22  # coefficients handed over at once

@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from mailopt.games.numbers import FloatArray, as_fractions
 from mailopt.games.policy import CorrelatedPolicy
-from mailopt.programs.equilibrium import Epsilon, StageNumbers, StageProgram
+from mailopt.programs.equilibrium import StageProgram
 from mailopt.programs.objectives import Convex, JointActions, Objective
+from mailopt.programs.stage_numbers import Epsilon, StageNumbers
 from mailopt_solvers import HighsSession, SolverError, solve_exact
 
 _SAME = 1e-7  # probabilities that differ by less are the same

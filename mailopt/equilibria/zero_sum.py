@@ -23,7 +23,7 @@ from mailopt.evaluation.values import values
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
-from mailopt.programs.equilibrium import powers
+from mailopt.programs.stage_numbers import powers
 from mailopt.progress import shown
 from mailopt_solvers import LinearProgram, ProgramBuilder, solve_batch
 

@@ -25,28 +25,22 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from mailopt.deviations import DeviationClass, Stagewise, Swap, check_deviations
 from mailopt.errors import InvalidDeviation, InvalidGame, InvalidOption
 from mailopt.games.game import MarkovGame
-from mailopt.games.numbers import FloatArray, IntArray
+from mailopt.games.numbers import IntArray
 from mailopt.programs.objectives import (
     Convex,
     Egalitarian,
     LeastRegret,
-    Linear,
     Nearest,
     Objective,
     sequence,
 )
-from mailopt_solvers import Block, ExactProgram, LinearProgram, ProgramBuilder
-
-Numbers = npt.NDArray[Any]  # doubles, or objects that are fractions
-Epsilon = float | Fraction
-_LARGEST_EXPONENT = 1000
-_UNNOTICED = 1e-12  # of the largest coefficient of an agent
+from mailopt.programs.stage_numbers import Epsilon, Numbers, StageNumbers
+from mailopt_solvers import Block, LinearProgram, ProgramBuilder
 
 
 def equilibrium(
@@ -79,14 +73,14 @@ def equilibrium(
 
     Returns
     -------
-    A maximisation (of minus the regret or distance where less is better) with variables ``sigma`` (A,). Rows of an
-    agent are scaled by a power of two, so that its largest difference of payoffs is between 1/2 and 1, and differences
-    below 1e-12 of that are left out; the objective is scaled likewise. ``correlated_equilibrium`` scales back.
+    A maximisation, in units of reward, of minus the regret or the distance where less is better. Besides ``sigma`` (A,)
+    and ``t i`` (groups,) there are ``least 0`` (egalitarian), ``e`` (least regret), or ``over 0`` and ``under 0``
+    (nearest: sigma - over + under is the target). ``correlated_equilibrium`` scales its programs.
 
     Raises
     ------
-    InvalidGame, InvalidDeviation, InvalidOption
-        No normal form; a class without such a program; no such objective or epsilon.
+    InvalidGame, InvalidDeviation, InvalidOption, UnknownAgent, InvalidPolicy
+        No normal form; a class without such a program; no such objective or epsilon; an objective that does not fit.
 
     Examples
     --------
@@ -103,13 +97,12 @@ def equilibrium(
             f"{game!r} is no normal form; its equilibria are those of a program for each stage, see "
             f"correlated_equilibrium"
         )
-    objectives = sequence(objective)[:1]
-    stage = StageProgram(game, deviations, objectives, tight=check_epsilon(epsilon) == 0)
-    numbers = stage.numbers(0, np.zeros(1, dtype=np.int64), np.moveaxis(game.reward(0), 1, 0), float(epsilon))
-    found = numbers.program(0)
-    offset = float(numbers.offsets[0][0] * numbers.cost_scales[0][0])
-    sides = (found.row_lower, found.row_upper, found.lower, found.upper)
-    return LinearProgram(found.costs, found.matrix, *sides, found.sense, offset, found.variables, found.rows)
+    first = sequence(objective)[0]
+    if isinstance(first, Convex):
+        raise InvalidOption(f"{first!r} has no linear program; put it on the constraints of mo.cvx.obedience")
+    stage = StageProgram(game, deviations, [first], tight=check_epsilon(epsilon) == 0)
+    origin, payoffs = np.zeros(1, dtype=np.int64), np.moveaxis(game.reward(0), 1, 0)
+    return StageNumbers(stage, 0, origin, payoffs, float(epsilon), scaled=False).program(0)
 
 
 def check_epsilon(epsilon: object) -> Epsilon:
@@ -162,7 +155,6 @@ class StageProgram:
             self.simple = [False] * game.num_agents
         self._entries: dict[str, tuple[Block, Block, IntArray, IntArray]] = {}
         self.pattern = self._assembled()
-        self._base = self.pattern.matrix.data
         self._keys = (
             np.repeat(np.arange(self.pattern.num_variables), np.diff(self.pattern.matrix.indptr))
             * self.pattern.num_rows
@@ -226,6 +218,7 @@ class StageProgram:
             block = builder.add_rows(f"floor {j}", (agents,), terms, lower=0.0)
             rows, columns = np.divmod(np.arange(agents * size), size)
             self._note(f"floor {j}", block, sigma, rows, columns)
+            self._note(f"least {j}", block, measured, np.arange(agents), np.zeros(agents, dtype=np.int64))
         elif isinstance(objective, LeastRegret):
             assert least is not None
             measured, width = least, 1
@@ -270,207 +263,6 @@ class StageProgram:
         """Where the numbers of this name stand among the stored entries of A."""
         return self._positions[name]
 
-    def differences(self, agent: int, q: Numbers) -> Numbers:
-        """Q_i(w(a_i), a_-i) - Q_i(a) in the order of the entries of ``incentive i``, (K, entries)."""
-        obeyed, deviated = self._told[agent]
-        return np.asarray(q[:, agent, deviated] - q[:, agent, obeyed])
-
-
-class StageNumbers:
-    """The numbers of K equilibrium programs, in the units of the solver, and how to get back to those of the game.
-
-    Attributes
-    ----------
-    coefficients, row_lower, row_upper, lower, upper
-        Parts of the programs, each with K in front; minus and plus infinity where there is no bound.
-    costs
-        For each objective its costs, (K, n), in the solver's units.
-    scales
-        Factor of each agent's rows, (K, m); powers of two.
-    cost_scales
-        Factor of each objective, (K,).
-    offsets
-        What the solver's objective leaves out, in the units of the game, for each objective (K,).
-    unnoticed
-        Whether differences were left out because they are too small for a solver of doubles.
-    """
-
-    def __init__(self, stage: StageProgram, step: int, states: IntArray, q: Numbers, epsilon: Epsilon) -> None:
-        self.stage, self.states, self.q = stage, states, q
-        pattern, game, count = stage.pattern, stage.game, len(q)
-        self.exact = q.dtype == object
-        kind: Any = object if self.exact else np.float64
-        epsilon = Fraction(epsilon) if self.exact else float(epsilon)
-        legal = game.joint_legal[states]
-
-        def spread(values: FloatArray) -> Numbers:
-            return np.tile(_exactly(values) if self.exact else values, (count, 1))
-
-        self.coefficients = spread(stage._base)
-        self.row_lower, self.row_upper = spread(pattern.row_lower), spread(pattern.row_upper)
-        self.lower, self.upper = spread(pattern.lower), spread(pattern.upper)
-        self.upper[:, pattern.variables["sigma"].slice] = np.where(legal, np.inf, _zero(self.exact))
-        self.scales = np.empty((count, game.num_agents), dtype=kind)
-        differences = []
-        for i in range(game.num_agents):
-            found = stage.differences(i, q)
-            obeyed, deviated = stage._told[i]
-            found = np.where(legal[:, obeyed] & legal[:, deviated], found, _zero(self.exact))
-            self.scales[:, i] = powers(found)
-            differences.append(found)
-        self.unnoticed = False
-        common = self.scales.min(axis=1) if count else self.scales[:, 0]
-        for i in range(game.num_agents):
-            scaled = differences[i] * self.scales[:, i, None]
-            kept = scaled if self.exact else _noticed(scaled)
-            self.unnoticed |= not self.exact and bool((kept != scaled).any())
-            self.coefficients[:, stage.positions(f"incentive {i}")] = kept
-            incentive = pattern.rows[f"incentive {i}"].slice
-            allowed = stage.stagewise.allowed_atoms(game, i, step)
-            bounded = incentive if stage.simple[i] else pattern.rows[f"slack {i}"].slice
-            afforded = self.scales[:, i, None] * epsilon
-            self.row_upper[:, bounded] = afforded if self.exact else _noticed(afforded)
-            if "e" in pattern.variables:
-                share = (common / self.scales[:, i])[:, None]
-                self.coefficients[:, stage.positions(f"worst {i}")] = share if self.exact else _noticed(share)
-            if allowed is not None:
-                self.row_upper[:, incentive] = np.where(allowed[states], self.row_upper[:, incentive], np.inf)
-        self.costs: list[Numbers] = []
-        self.cost_scales: list[Numbers] = []
-        self.offsets: list[Numbers] = []
-        for j, objective in enumerate(stage.objectives):
-            self._price(j, objective, step, legal, common)
-
-    def _price(self, j: int, objective: Objective, step: int, legal: npt.NDArray[np.bool_], common: Numbers) -> None:
-        stage, pattern, q = self.stage, self.stage.pattern, self.q
-        zero = _zero(self.exact)
-        costs = np.full((len(q), pattern.num_variables), zero, dtype=self.coefficients.dtype)
-        here = stage.measured(j).slice
-        scale = np.full(len(q), zero + 1, dtype=self.coefficients.dtype)
-        offset = np.full(len(q), zero, dtype=self.coefficients.dtype)
-        if isinstance(objective, Linear):
-            weights = np.where(legal, objective.weights(q, self.states), zero)
-            offset = _below(weights, legal)
-            apart = np.where(legal, weights - offset[:, None], zero)
-            scale = powers(apart)
-            costs[:, here] = apart * scale[:, None]
-        elif isinstance(objective, Egalitarian):
-            values = np.where(legal[:, None], q, zero)
-            offset = _below(
-                values.reshape(len(q), -1), np.repeat(legal[:, None], q.shape[1], axis=1).reshape(len(q), -1)
-            )
-            apart = np.where(legal[:, None], values - offset[:, None, None], zero)
-            scale = powers(apart.reshape(len(q), -1))
-            entries = apart * scale[:, None, None]
-            self.coefficients[:, stage.positions(f"floor {j}")] = entries.reshape(len(q), -1)
-            costs[:, here] = zero + 1
-        elif isinstance(objective, LeastRegret):
-            scale = common
-            costs[:, here] = zero - 1
-        else:
-            assert isinstance(objective, Nearest)
-            target = target_rows(objective, step, self.states, self.exact)
-            rows = pattern.rows[f"distance {j}"].slice
-            self.row_lower[:, rows] = self.row_upper[:, rows] = target
-            costs[:, here] = zero - 1
-        if f"kept {j}" in pattern.rows:
-            self.coefficients[:, stage.positions(f"kept {j}")] = costs[:, here]
-        self.costs.append(costs)
-        self.cost_scales.append(scale)
-        self.offsets.append(offset)
-
-    def keep(self, j: int, optimum: Numbers) -> None:
-        """Keep objective j, in the solver's units, at its optimum."""
-        self.row_lower[:, self.stage.pattern.rows[f"kept {j}"].slice] = optimum[:, None]
-
-    def parts(self, j: int) -> dict[str, Numbers]:
-        """Return everything that varies, with the costs of objective j."""
-        return {
-            "costs": self.costs[j] if self.costs else np.tile(self.stage.pattern.costs, (len(self.q), 1)),
-            "coefficients": self.coefficients,
-            "row_lower": self.row_lower,
-            "row_upper": self.row_upper,
-            "lower": self.lower,
-            "upper": self.upper,
-        }
-
-    def program(self, k: int, j: int = 0) -> LinearProgram:
-        """Return the k-th program with the costs of objective j, in doubles."""
-        return self.stage.pattern.changed(**{name: values[k] for name, values in self.parts(j).items()})
-
-    def exact_program(self, k: int, j: int = 0) -> ExactProgram:
-        """Return the k-th program in fractions."""
-        pattern = self.stage.pattern
-        parts = {name: values[k] for name, values in self.parts(j).items()}
-        columns = np.repeat(np.arange(pattern.num_variables), np.diff(pattern.matrix.indptr))
-        places = zip(pattern.matrix.indices.tolist(), columns.tolist(), strict=True)
-        return ExactProgram(
-            list(parts["costs"]),
-            dict(zip(places, parts["coefficients"].tolist(), strict=True)),
-            list(parts["row_lower"]),
-            list(parts["row_upper"]),
-            list(parts["lower"]),
-            list(parts["upper"]),
-            "max",
-            0,
-            pattern.variables,
-            pattern.rows,
-        )
-
-
-def target_rows(objective: Nearest, step: int, states: IntArray, exact: bool) -> Numbers:
-    """Rows of the target at some states, normalised, (K, A)."""
-    target = objective.target
-    if not exact:
-        return target.at(step)[states]
-    fractions = target.fractions()
-    rows = fractions if fractions.ndim == 2 else fractions[min(step, len(fractions) - 1)]
-    return np.asarray(rows[states])
-
-
-def powers(values: Numbers) -> Numbers:
-    """Power of two that brings the largest of some numbers between 1/2 and 1, (K, N) to (K,); 1 if all are 0."""
-    if values.dtype == object:
-        largest = [max((abs(v) for v in row), default=Fraction(0)) for row in values]
-        found = np.empty(len(largest), dtype=object)
-        for k, v in enumerate(largest):
-            found[k] = Fraction(1) if not v else Fraction(2) ** (v.denominator.bit_length() - v.numerator.bit_length())
-        return found
-    largest = np.abs(values).max(axis=1, initial=0.0)
-    exponents = np.clip(np.frexp(largest)[1], -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
-    return np.where(largest > 0, np.ldexp(1.0, -exponents), 1.0)
-
-
-def _noticed(scaled: FloatArray) -> FloatArray:
-    """Drop coefficients that no solver of doubles would take notice of."""
-    return np.where(np.abs(scaled) < _UNNOTICED, 0.0, scaled)
-
-
-def _below(values: Numbers, legal: npt.NDArray[np.bool_]) -> Numbers:
-    """Take the least legal entry of each row less the row's range.
-
-    Objectives measured from there are between once and twice their range: no cost is noise around 0.
-    """
-    if values.dtype == object:
-        rows = [[v for v, good in zip(row, mask, strict=True) if good] for row, mask in zip(values, legal, strict=True)]
-        found = np.empty(len(rows), dtype=object)
-        for k, row in enumerate(rows):
-            found[k] = 2 * min(row) - max(row)
-        return found
-    low, high = np.where(legal, values, np.inf).min(axis=1), np.where(legal, values, -np.inf).max(axis=1)
-    return np.asarray(low - (high - low))
-
 
 def _ones(rows: IntArray, columns: IntArray, shape: tuple[int, int]) -> sparse.coo_array:
     return sparse.coo_array((np.ones(rows.size), (rows, columns)), shape=shape)
-
-
-def _zero(exact: bool) -> Any:
-    return Fraction(0) if exact else 0.0
-
-
-def _exactly(values: FloatArray) -> Numbers:
-    found = np.empty(values.shape, dtype=object)
-    for k, value in enumerate(values):
-        found[k] = Fraction(value) if np.isfinite(value) else float(value)
-    return found
