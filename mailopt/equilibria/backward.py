@@ -32,7 +32,7 @@ StageRule = Callable[[int, FloatArray, float], StageAnswer]
 """From step, action values (m, S, A) and slack to equilibria of the stage games."""
 
 _WARM = 32  # rounds of value iteration before steps are put in front
-_MOST_ENTRIES = 1 << 28  # of the policy of a discounted game
+_MOST_ENTRIES = 1 << 27  # of the action values of all steps of a discounted game
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +76,7 @@ def discounted(
     rule: StageRule,
     deviations: DeviationClass,
     slack: float,
+    enough: float,
     goal: float,
     advance: Progress,
     *,
@@ -90,8 +91,10 @@ def discounted(
         What is solved.
     slack
         Regret that each stage may have.
+    enough
+        Regret that a stationary policy may have by itself.
     goal
-        Regret that the end may contribute.
+        Regret that the end may contribute where steps come before it.
     before
         Number of steps that come before the stationary end in any case.
     start
@@ -113,18 +116,18 @@ def discounted(
         advance(1)
         if count & (count - 1) == 0:  # 1, 2, 4, ..
             left, end = _shortfall(game, answer, deviations)
-            if left <= goal:
+            if left <= enough:
                 break
             current = end
     steps = before
-    if left > goal:
-        steps = max(before, 1 + math.ceil(math.log(left / goal) / -math.log(gamma)) if gamma > 0 else 1)
-    size = steps * game.num_states * game.num_joint_actions
-    if size > _MOST_ENTRIES:
-        raise GameTooLarge(
-            f"the policy needs {steps} steps of {game.num_states} x {game.num_joint_actions} probabilities; raise "
-            f"tolerance or epsilon"
-        )
+    if left > enough:
+        needed = (math.log(left) - math.log(goal)) / -math.log(gamma) if gamma > 0 else 0.0
+        if needed * q.size > _MOST_ENTRIES:
+            raise GameTooLarge(
+                f"the policy needs {needed:.3g} steps of {game.num_states} x {game.num_joint_actions} probabilities; "
+                f"raise tolerance or epsilon"
+            )
+        steps = max(before, 1 + math.ceil(needed))
     answers, offered = [answer], [q]
     following = end
     for step in reversed(range(steps)):

@@ -1,8 +1,8 @@
 """Points of an equilibrium polytope that maximise a concave function, through cvxpy and Clarabel.
 
 Equilibrium polytopes are often flat: rows that hold with equality at every equilibrium, joint actions that none plays.
-Interior-point methods fail on them. One linear program finds what is implied, the rest is solved in coordinates of the
-affine hull, where there is an interior.
+Interior-point methods fail on them. One linear program finds what is implied, which becomes equalities; where that does
+not help, the problem is solved in coordinates of the affine hull, where there is an interior.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from mailopt.programs.objectives import Convex, MaximumEntropy
 from mailopt_solvers import LinearProgram, ProgramBuilder, SolverFailed, solve
 
 _OPTIONS: tuple[dict[str, float], ...] = (
-    {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12},
     {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10},
     {},
 )
@@ -66,36 +65,58 @@ def convex_point(program: LinearProgram, objective: Convex) -> ConvexPoint:
     cp: Any = cvxpy  # its names are made at run time
     matrix, sides, rows = _inequalities(program)
     inside, implied = _relative_interior(program, matrix, sides)
-    basis = _directions(program, matrix[implied])
     block = program.variables["sigma"].slice
-    prices = np.zeros(program.num_rows)
-    if not basis.shape[1]:
-        return ConvexPoint(inside[block], prices, "clarabel", clarabel.__version__, time.perf_counter() - started)
-    z = cp.Variable(basis.shape[1])
-    kept = np.flatnonzero(~implied)
-    inequality = (matrix[kept] @ basis) @ z <= sides[kept] - matrix[kept] @ inside
-    sigma = inside[block] + basis[block] @ z
-    moving = np.flatnonzero(np.abs(basis[block]).max(axis=1) > 0)
-    if isinstance(objective, MaximumEntropy):
-        goal = cp.Maximize(cp.sum(cp.entr(sigma[moving])))
-    else:
-        goal = cp.Maximize(-cp.sum_squares(sigma))
-    for options in _OPTIONS:
-        problem = cp.Problem(goal, [inequality])  # a solved one would keep its options
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # "may be inaccurate": such a point is not taken
-            try:
-                problem.solve(solver=cp.CLARABEL, **options)
-            except cp.SolverError:
-                continue
-        if problem.status == cp.OPTIMAL:
-            break
-    else:
-        raise SolverFailed(f"Clarabel ended with {problem.status} on {objective!r} over {program!r}")
-    of_row = rows[kept] >= 0
-    prices[rows[kept][of_row]] = inequality.dual_value[of_row]
-    found = inside + basis @ z.value
-    return ConvexPoint(found[block], prices, "clarabel", clarabel.__version__, time.perf_counter() - started)
+    kept, prices = np.flatnonzero(~implied), np.zeros(program.num_rows)
+    equal, values = _equalities(program)
+    flat = sparse.vstack([equal, matrix[implied]], format="csr")
+    outcome = "nothing"
+    for reduced in (False, True):
+        if reduced:
+            basis = _directions(flat)
+            if not basis.shape[1]:
+                return ConvexPoint(inside[block], prices, "clarabel", clarabel.__version__, _since(started))
+            z: Any = cp.Variable(basis.shape[1])
+            x, sides_kept = inside + basis @ z, []
+            inequality = (matrix[kept] @ basis) @ z <= sides[kept] - matrix[kept] @ inside
+            moving = np.flatnonzero(np.abs(basis[block]).max(axis=1) > 0)
+        else:
+            z = cp.Variable(program.num_variables)
+            x, sides_kept = z, [flat @ z == np.concatenate((values, sides[implied]))]
+            inequality = matrix[kept] @ z <= sides[kept]
+            moving = np.flatnonzero(~_zeros(program, implied)[block])
+        if isinstance(objective, MaximumEntropy):
+            goal = cp.Maximize(cp.sum(cp.entr(x[block][moving])))
+        else:
+            goal = cp.Maximize(-cp.sum_squares(x[block]))
+        for options in _OPTIONS:
+            problem = cp.Problem(goal, [inequality, *sides_kept])  # a solved one would keep its options
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # "may be inaccurate": such a point is not taken
+                try:
+                    problem.solve(solver=cp.CLARABEL, **options)
+                except cp.SolverError as error:
+                    outcome = str(error)
+                    continue
+            outcome = problem.status
+            if outcome == cp.OPTIMAL:
+                of_row = rows[kept] >= 0
+                prices[rows[kept][of_row]] = inequality.dual_value[of_row]
+                found = np.asarray(x.value)[block]
+                return ConvexPoint(found, prices, "clarabel", clarabel.__version__, _since(started))
+    raise SolverFailed(f"Clarabel ended with {outcome} on {objective!r} over {program!r}")
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started
+
+
+def _zeros(program: LinearProgram, implied: BoolArray) -> BoolArray:
+    """Variables that are 0 everywhere because their lower bound 0 is implied, (n,)."""
+    found = np.zeros(program.num_variables, dtype=bool)
+    low = np.flatnonzero(np.isfinite(program.lower))
+    own = implied[len(implied) - len(low) :]
+    found[low[own & (program.lower[low] == 0)]] = True
+    return found
 
 
 def _inequalities(program: LinearProgram) -> tuple[sparse.csr_array, FloatArray, np.ndarray[Any, Any]]:
@@ -137,9 +158,8 @@ def _relative_interior(
     return solution["x"] / solution["t"], solution["y"] < _IMPLIED
 
 
-def _directions(program: LinearProgram, implied: sparse.csr_array) -> FloatArray:
+def _directions(flat: sparse.csr_array) -> FloatArray:
     """Orthonormal basis of the directions along which all equalities stay true, (n, d)."""
-    equal, _ = _equalities(program)
-    basis = linalg.null_space(sparse.vstack([equal, implied]).toarray(), rcond=1e-11)
+    basis = linalg.null_space(flat.toarray(), rcond=1e-11)
     basis[np.abs(basis) < 1e-13] = 0.0
     return np.asarray(basis)

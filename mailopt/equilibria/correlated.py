@@ -71,9 +71,12 @@ class CorrelatedEquilibrium:
     deviations, epsilon
         What was asked for.
     multipliers
-        For each agent the price of each temptation: by how much the objective would rise for each unit of regret that
-        were allowed there. Laid out as the atoms of the class, (n, n) told and played for swap deviations, (1, n) for
-        external ones; (T, S, ..) in front for Markov games. 0 where a stage was settled without a program.
+        For each agent the price of each temptation: at most so much would the (last) objective improve for each unit of
+        regret that were allowed there; exactly so much where the optimum is not degenerate. Laid out as the atoms of
+        the class: (n, n), told and played, for swap deviations, whose diagonal prices epsilon itself; (1, n) for
+        external ones; (W,) for internal and coarse ones, obedience first. (T, S, ..) in front for Markov games. 0 where
+        a stage was settled without a program, and for entropy and Gini where a row holds with equality at every
+        equilibrium.
     exact
         Everything in fractions if that was asked for, else None.
     work
@@ -150,7 +153,8 @@ def correlated_equilibrium(
         ``"auto"``, ``"highs"`` or a :class:`mailopt_solvers.Highs` object. Entropy and Gini go to Clarabel.
     exact
         Solve in fractions: the regret is at most epsilon in rational arithmetic, and the policy holds its exact
-        probabilities. For normal forms and small games of finite horizon; needs the ``exact`` extra.
+        probabilities. For normal forms and small games of finite horizon; needs the ``exact`` extra. ``solver``,
+        ``tolerance`` and ``progress`` play no part then.
     tolerance
         Discounted games with epsilon = 0: how much regret the end may leave, relative to (largest - smallest reward) /
         (1 - gamma).
@@ -160,8 +164,10 @@ def correlated_equilibrium(
     Returns
     -------
     CorrelatedEquilibrium
-        Its ``.regret`` is computed from the policy alone. With epsilon > 0 (beyond rounding) ``.regret.upper`` is at
-        most epsilon. A discounted game gets a stationary policy if value iteration finds one, else one of T steps.
+        Its ``.regret`` is computed from the policy alone. With epsilon > 0 ``.regret.upper`` is at most epsilon, unless
+        epsilon is as small as what rounding leaves open; with epsilon = 0 it is what rounding and the solver's
+        tolerance (1e-9 of the range of payoffs) leave. A discounted game gets a stationary policy if value iteration
+        finds one, else one of T steps.
 
     Raises
     ------
@@ -211,7 +217,10 @@ def correlated_equilibrium(
         bound = None if found.objective is None else float(found.objective)
     else:
         rule: StageRule = stages.solve
-        policy, induced, certified = within(game, rule, deviations, float(allowed), tolerance, progress)
+        steps = max(goal.num_steps or 1 for goal in objectives)
+        policy, induced, certified = within(
+            game, rule, deviations, float(allowed), tolerance, progress, stages.work, before=steps - 1
+        )
         multipliers = tuple(
             np.stack([answer.multipliers[i] for answer in induced.answers]).reshape(
                 *(() if single else (len(induced.answers), game.num_states)), *atoms.shape
@@ -252,6 +261,7 @@ def within(
     epsilon: float,
     tolerance: float,
     progress: bool,
+    work: Work,
     *,
     before: int = 0,
     start: FloatArray | None = None,
@@ -262,6 +272,7 @@ def within(
     before = max(before, (deviations.num_steps or 1) - 1)
     best: tuple[CorrelatedPolicy, Induced, Regret] | None = None
     for attempt in range(tries):
+        work.stages = work.programs = 0  # those of the last attempt count
         try:
             induced = _induced(game, rule, deviations, share, tolerance, progress, before, start)
         except NoEquilibrium:
@@ -299,9 +310,9 @@ def _induced(
     assert game.discount is not None
     slack = (1.0 - game.discount) * share / (2.0 if share > 0 else 1.0)
     least = tolerance * reward_span(game) / (1.0 - game.discount)
-    goal = share / 2.0 if share > 0 else max(least, np.finfo(float).tiny) / 2.0
+    enough = share if share > 0 else max(least, np.finfo(float).tiny)
     with shown(progress, "backward induction", None) as advance:
-        return discounted(game, rule, deviations, slack, goal, advance, before=before, start=start)
+        return discounted(game, rule, deviations, slack, enough, enough / 2.0, advance, before=before, start=start)
 
 
 def reward_span(game: MarkovGame, agent: int | None = None) -> float:

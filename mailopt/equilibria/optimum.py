@@ -20,7 +20,7 @@ from mailopt.evaluation.rounding import gamma
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
 from mailopt.programs.equilibrium import StageProgram
-from mailopt.programs.objectives import Egalitarian, Linear, Nearest, Objective, Weighted, Welfare
+from mailopt.programs.objectives import Egalitarian, Feasible, Linear, Nearest, Objective, Weighted, Welfare
 from mailopt.programs.stage_numbers import target_rows
 
 _ULP = 2.0**-50  # a few roundings
@@ -34,6 +34,8 @@ def objective_bound(
     An upper bound of what is maximised, a lower bound of a distance.
     """
     q, legal, origin = game.reward(0)[:, 0], game.joint_legal[0], np.zeros(1, dtype=np.int64)
+    if isinstance(goal, Feasible):
+        return None
     if isinstance(goal, Linear):
         weights = goal.weights(q[None], origin)[0]
         sizes = np.abs(weights)  # of what was added up

@@ -204,7 +204,7 @@ def payoff_region(
            [5.25, 5.25]])
     """
     _require_normal_form(game)
-    pair = tuple(agents)
+    pair = tuple(agents) if isinstance(agents, Sequence | np.ndarray) else ()
     for agent in pair:
         game.check_agent(agent)
     if len(pair) != 2 or pair[0] == pair[1]:
@@ -274,14 +274,21 @@ class _Support:
 def _hull(points: FloatArray) -> list[int]:
     """Corners of the convex hull, counterclockwise from the lowest left one; points that are the same count once."""
     kept: list[int] = []
-    for k in np.lexsort((points[:, 1], points[:, 0])):
+    by_first = np.argsort(points[:, 0], kind="stable")
+    column = np.empty(len(points), dtype=np.int64)  # points of the same column differ by rounding alone
+    column[by_first] = np.concatenate(([0], np.cumsum(np.diff(points[by_first, 0]) > _APART)))
+    for k in np.lexsort((points[:, 1], column)):
         if not any(np.abs(points[k] - points[j]).max() <= _APART for j in kept):
             kept.append(int(k))
 
     def chain(order: list[int]) -> list[int]:
         found: list[int] = []
         for k in order:
-            while len(found) > 1 and _turn(points[found[-2]], points[found[-1]], points[k]) <= _APART**2:
+            while (
+                len(found) > 1
+                and _turn(points[found[-2]], points[found[-1]], points[k])
+                <= _APART * np.abs(points[k] - points[found[-2]]).max()
+            ):
                 found.pop()
             found.append(k)
         return found
@@ -334,6 +341,7 @@ def _parma() -> Any:
         import ppl  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise MissingDependency(
-            "vertices are enumerated by pplpy, which is not installed; install it with: pip install pplpy"
+            "vertices are enumerated by pplpy (the extra 'polytope'), which is not installed; install it with: "
+            "pip install pplpy"
         ) from error
     return ppl

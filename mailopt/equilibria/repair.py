@@ -90,10 +90,10 @@ def repair(
 ) -> Repair:
     """Repair a policy: bring its regret down to epsilon and stay close to it.
 
-    A policy whose certified regret is at most epsilon is returned as it is. Otherwise, backwards, every row is
-    projected (total variation) on the distributions whose stage regret, given what follows, is at most epsilon / H
-    (discounted (1 - gamma) epsilon / 2, the rest for the end); rows that need no change keep their values to the last
-    bit.
+    A policy whose certified regret (``regret.upper``) is at most epsilon is returned as it is. Otherwise, backwards,
+    every row is projected (total variation) on the distributions whose stage regret, given what follows, is at most
+    epsilon / H (discounted (1 - gamma) epsilon / 2, the rest for the end); rows that need no change keep their values
+    to the last bit.
 
     Parameters
     ----------
@@ -104,9 +104,10 @@ def repair(
     deviations
         Swap, External, Coarse, Internal, Partition or Restricted.
     spend
-        Spend what the plain repair leaves of epsilon: try larger shares, then go back towards the given policy as far
-        as the certified regret allows. Of all that was tried the policy with the smallest ``distance`` is returned. It
-        is nearest stage by stage, not proved to be the nearest of all.
+        Spend what the plain repair leaves of epsilon (some ten times its work; more in a discounted game, where the
+        plain repair may be stationary and others are not): try larger shares, then go back towards the given policy as
+        far as the certified regret allows. Of all that was tried the policy with the smallest ``distance`` is returned.
+        It is nearest stage by stage, not proved to be the nearest of all.
     tolerance
         Discounted games with epsilon = 0: see :func:`mailopt.correlated_equilibrium`.
     progress
@@ -163,7 +164,10 @@ def regret_constrained_imitation(
 
     Raises
     ------
-    As for :func:`mailopt.repair`.
+    PolicyShape
+        ``known`` is no such mask.
+    NoEquilibrium, InvalidGame, InvalidPolicy, InvalidDeviation, InvalidOption, GameTooLarge, SolverError, NotConverged
+        As for :func:`mailopt.repair`.
 
     Examples
     --------
@@ -209,6 +213,8 @@ def _repaired(
     if known.all() and before.upper <= allowed:
         return _gathered(game, policy, known, policy, before, before, epsilon, deviations, work)
     steps = max(policy.num_steps or 1, len(known))
+    if free is not None:
+        steps = max(steps, *(goal.num_steps or 1 for goal in free.objectives))
     start = before.obedience.state_values
     assert start is not None  # the method is "dp"
     start = start.reshape(-1, game.num_agents, game.num_states)[-1]
@@ -222,13 +228,13 @@ def _repaired(
             return answer
 
         found, _, certified = within(
-            game, rule, deviations, allowed, tolerance, progress,
+            game, rule, deviations, allowed, tolerance, progress, work,
             before=steps - 1, start=start, tries=1 if factor > 1.0 else TRIES,
         )  # fmt: skip
         return found, certified
 
     best = attempt(1.0)
-    if spend and allowed > 0:
+    if spend and allowed > 0 and (game.horizon != 1 or game.num_states > 1):  # a normal form is done: one program
         low, high = 0.0, np.log2(max(2.0, before.upper / allowed * (game.horizon or 1.0 / game.occupancy_mass)))
         for _ in range(_HALVINGS):
             middle = low / 2 + high / 2
@@ -315,7 +321,10 @@ def _gathered(
 
 
 def _mask(game: MarkovGame, known: npt.ArrayLike) -> BoolArray:
-    array = np.asarray(known)
+    try:
+        array = np.asarray(known)
+    except ValueError as error:
+        raise PolicyShape(f"known is ragged: {error}") from None
     shapes = [(game.num_states,)] + ([(game.horizon, game.num_states)] if game.horizon is not None else [])
     if array.dtype != np.bool_ or array.shape not in shapes:
         raise PolicyShape(

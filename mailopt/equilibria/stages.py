@@ -16,7 +16,7 @@ import numpy as np
 from mailopt.deviations import DeviationClass
 from mailopt.equilibria.convex import convex_point
 from mailopt.errors import NoEquilibrium
-from mailopt.evaluation.stages import stage_gains
+from mailopt.evaluation.stages import require_finite, stage_gains
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray, IntArray
 from mailopt.programs.equilibrium import StageProgram
@@ -31,10 +31,11 @@ from mailopt.programs.objectives import (
     Nearest,
     Objective,
 )
-from mailopt.programs.stage_numbers import StageNumbers, target_rows
+from mailopt.programs.stage_numbers import target_rows
 from mailopt_solvers import Highs, Infeasible, solve_batch
 
 _CHUNK = 1 << 22  # coefficients handed over at once
+_ROOM = 1e-8  # what a kept objective may lose, relative to its range, before a convex one: it needs an interior
 _PASSED = 1e-12  # how far, relative to the range of its weights, a settled cell may be from the best joint action
 
 
@@ -45,7 +46,7 @@ class Work:
     Attributes
     ----------
     stages
-        Stage games that were settled, those of warm-ups and repeated attempts included.
+        Stage games that were settled, those of warm-ups included; of repeated attempts the last counts.
     programs
         Linear (or convex) programs among them that had to be solved.
     solve_time
@@ -211,14 +212,14 @@ class StageSolver:
             self.work.solve_time += solved.solve_time
             self.work.solver, self.work.version = solved.solver, solved.version
             if f"kept {j}" in self.program.pattern.rows:
-                numbers.keep(j, solved.objective)
+                numbers.keep(j, solved.objective - (0.0 if convex is None else _ROOM))
         if convex is None:
             points = solved["sigma"]
             if f"floor {count - 1}" in self.program.pattern.rows:
                 answer.shares[states] = np.maximum(-solved.duals(f"floor {count - 1}"), 0.0)
             for i in range(self.game.num_agents):
                 prices = solved.duals(f"incentive {i}").reshape(len(states), -1)
-                answer.multipliers[i][states] = np.maximum(prices, 0.0) * _factor(numbers, i, count - 1)[:, None]
+                answer.multipliers[i][states] = _in_units(prices, numbers.scales[:, i], numbers.cost_scales[count - 1])
         else:
             points = np.empty((len(states), self.game.num_joint_actions))
             for k in range(len(states)):
@@ -232,7 +233,8 @@ class StageSolver:
                 self.work.solver, self.work.version = found.solver, found.version
                 for i in range(self.game.num_agents):
                     prices = found.duals[program.rows[f"incentive {i}"].slice]
-                    answer.multipliers[i][states[k]] = np.maximum(prices, 0.0) * numbers.scales[k, i]
+                    of_one = _in_units(prices[None], numbers.scales[k : k + 1, i], np.ones(1))
+                    answer.multipliers[i][states[k]] = of_one[0]
         legal = self.game.joint_legal[states]
         sigma = np.where(legal, np.maximum(points, 0.0), 0.0)
         sigma /= sigma.sum(axis=1, keepdims=True)
@@ -244,7 +246,7 @@ class StageSolver:
         least = StageProgram(self.game, self.deviations, [LeastRegret()], tight=False)
         numbers = least.numbers(step, states, np.moveaxis(q[:, states], 1, 0), np.inf)  # no bound but the objective
         found = solve_batch(least.pattern, solver=self.solver, time_limit=None, **numbers.parts(0))
-        regrets = -found.objective / numbers.cost_scales[0]
+        regrets = 0.0 - found.objective / numbers.cost_scales[0]
         worst = int(regrets.argmax())
         where = ""
         if self.game.num_states > 1 or self.game.horizon != 1:
@@ -256,9 +258,12 @@ class StageSolver:
         )
 
 
-def _factor(numbers: StageNumbers, agent: int, j: int) -> FloatArray:
-    """Factor from a dual in the solver's units to objective per unit of regret, (K,)."""
-    return np.asarray(numbers.scales[:, agent] / numbers.cost_scales[j], dtype=np.float64)
+def _in_units(prices: FloatArray, scales: FloatArray, cost_scales: FloatArray) -> FloatArray:
+    """Turn duals in the solver's units, (K, W), into objective per unit of regret."""
+    positive = np.maximum(prices, 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.where(positive > 0, positive * (scales / cost_scales)[:, None], 0.0)
+    return require_finite(found)
 
 
 def _obeyed(sigma: FloatArray, q: FloatArray) -> FloatArray:

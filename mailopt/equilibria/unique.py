@@ -16,10 +16,11 @@ import numpy.typing as npt
 from mailopt.games.numbers import FloatArray, as_fractions
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.programs.equilibrium import StageProgram
-from mailopt.programs.objectives import Convex, JointActions, Objective
+from mailopt.programs.objectives import Convex, JointActions, Linear, Objective
 from mailopt.programs.stage_numbers import Epsilon, StageNumbers
 from mailopt_solvers import HighsSession, SolverError, solve_exact
 
+_APART = 1e-9  # joint actions whose weights differ by more, relative to their range, are not equally good
 _SAME = 1e-7  # probabilities that differ by less are the same
 _DECIDED = 1e-14  # an optimum that falls short by more, relative to its range, may be none
 
@@ -33,6 +34,12 @@ def is_unique(
     if isinstance(objectives[-1], Convex):
         return True  # strictly concave
     game = program.game
+    if not exact and len(objectives) == 1 and isinstance(objectives[0], Linear):
+        weights = objectives[0].weights(np.moveaxis(game.reward(0), 1, 0), np.zeros(1, dtype=np.int64))[0]
+        ranked = np.sort(weights[game.joint_legal[0]])
+        best = policy.at(0)[0][weights.argmax()] == 1.0  # the best joint action for sure, and no other is as good
+        if best and (ranked.size == 1 or ranked[-1] - ranked[-2] > _APART * (ranked[-1] - ranked[0])):
+            return True
     probe = JointActions([0.0] * game.num_joint_actions)
     face = StageProgram(game, program.stagewise, [*program.objectives, probe], tight=epsilon == 0)
     q = as_fractions(game.rewards, game.exact_rewards) if exact else game.rewards

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse import linalg
 
 from mailopt.deviations import External
 from mailopt.equilibria.correlated import check_game, check_tolerance, reward_span
@@ -27,8 +29,9 @@ from mailopt.programs.stage_numbers import powers
 from mailopt.progress import shown
 from mailopt_solvers import LinearProgram, ProgramBuilder, solve_batch
 
-_ROUNDS = 2000  # of strategy iteration
-_SWEEPS = 30  # of answering a strategy, in each round
+_ROUNDS = 500  # of strategy iteration
+_IMPROVEMENTS = 200  # of an answer to a strategy
+_NOISE = 1e-13  # relative to the values: what is better by less is not
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,7 +50,7 @@ class ZeroSumEquilibrium:
     policy
         Their product.
     state_values
-        V_h(s) of agent 0, (S,) for one step or a discounted game, else (H, S).
+        V_h(s) of agent 0 if both play their strategies, (S,) for one step or a discounted game, else (H, S).
     regret
         What the agent who gains most could gain against the other's strategy, with bounds.
     work
@@ -123,13 +126,15 @@ def zero_sum_equilibrium(game: MarkovGame, *, tolerance: float = 1e-9, progress:
         return _certified(game, (first, second), stacked[0] if game.horizon == 1 else stacked, stages.work)
     assert game.discount is not None
     goal = tolerance * reward_span(game) / game.occupancy_mass
-    gamma, rewards = game.discount, game.reward(0)[0]
-    current = np.full(game.num_states, np.where(game.joint_legal, rewards, -np.inf).max() / game.occupancy_mass)
+    current = np.zeros(game.num_states)
+    answers = np.zeros(game.num_states, dtype=np.int64)
     apart = np.inf
     with shown(progress, "strategy iteration", None) as advance:
         for _ in range(_ROUNDS):
-            found, x, y = stages.solve(rewards + gamma * game.kernel(0).expectation(current[None])[0])
-            if np.abs(found - current).max() <= goal * game.occupancy_mass / 4.0:
+            found, x, y = stages.solve(_ahead(game, current))
+            done = np.abs(found - current).max() <= goal * game.occupancy_mass / 4.0
+            current, answers = _answered(game, y, answers)
+            if done or np.abs(found - current).max() <= goal * game.occupancy_mass / 4.0:
                 policy = CorrelatedPolicy.product([x, y])
                 best, opposed = (best_deviation(game, policy, i, External()).state_values for i in range(2))
                 apart = float((best + opposed).max())
@@ -137,16 +142,41 @@ def zero_sum_equilibrium(game: MarkovGame, *, tolerance: float = 1e-9, progress:
                     obeying = values(game, policy).state_values
                     assert obeying is not None  # the method is "dp"
                     return _certified(game, (x, y), obeying[0], stages.work)
-            current = found
-            for _ in range(_SWEEPS):  # agent 0 answers agent 1's strategy
-                q = rewards + gamma * game.kernel(0).expectation(current[None])[0]
-                against = np.einsum("sab,sb->sa", q.reshape(game.num_states, *game.actions), y)
-                current = np.where(game.legal[0], against, -np.inf).max(axis=1)
             advance(1)
     raise NotConverged(
-        f"after {_ROUNDS} rounds what the strategies guarantee in some state still is {apart:.3g} apart; raise "
-        f"tolerance = {tolerance:g}"
+        f"after {_ROUNDS} rounds what the strategies guarantee in some state is "
+        f"{'far' if apart == np.inf else f'{apart:.3g}'} apart, more than {goal:.3g}; raise tolerance = {tolerance:g}"
     )
+
+
+def _ahead(game: MarkovGame, current: FloatArray) -> FloatArray:
+    """Compute action values of agent 0 in a discounted game, (S, A)."""
+    assert game.discount is not None
+    return np.asarray(game.reward(0)[0] + game.discount * game.kernel(0).expectation(current[None])[0])
+
+
+def _answered(game: MarkovGame, y: FloatArray, answers: IntArray) -> tuple[FloatArray, IntArray]:
+    """Values (S,) of agent 0's best answer to a strategy of agent 1, by policy iteration from earlier answers."""
+    assert game.discount is not None
+    everywhere, legal = np.arange(game.num_states), game.legal[0]
+    answers = np.where(legal[everywhere, answers], answers, legal.argmax(axis=1))
+    found = np.zeros(game.num_states)
+    for _ in range(_IMPROVEMENTS):
+        weights = (np.eye(game.actions[0])[answers][:, :, None] * y[:, None]).reshape(game.num_states, -1)
+        matrix = game.kernel(0).state_matrix(weights)
+        reward = np.einsum("sa,sa->s", weights, np.where(game.joint_legal, game.reward(0)[0], 0.0))
+        if isinstance(matrix, np.ndarray):
+            found = np.linalg.solve(np.eye(game.num_states) - game.discount * matrix, reward)
+        else:
+            left = sparse.eye_array(game.num_states) - game.discount * matrix
+            found = linalg.spsolve(sparse.csc_array(left), reward)
+        q = np.einsum("sab,sb->sa", _ahead(game, found).reshape(game.num_states, *game.actions), y)
+        q = np.where(legal, q, -np.inf)
+        better = q.max(axis=1) > q[everywhere, answers] + _NOISE * (1.0 + np.abs(found).max())
+        if not better.any():
+            break
+        answers = np.where(better, q.argmax(axis=1), answers)
+    return np.atleast_1d(found), answers
 
 
 def _require_zero_sum(game: MarkovGame) -> None:

@@ -25,6 +25,7 @@ from mailopt.games.numbers import (
 )
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 
+_STARTS = 8  # policies, the likeliest first, from whose best deviations the ascent begins
 _SWEEPS = 50  # of the ascent
 
 
@@ -39,8 +40,10 @@ class MixtureRegret:
     announced_lower, announced_upper
         It lies between these.
     lower, upper
-        If agents are not told, and use one deviation phi_h(b|s, a_i) whatever was drawn, the regret lies between these:
-        ``upper`` is ``announced_upper``, ``lower`` is proved by ``deviation``. Equal up to rounding for one step.
+        If agents are not told, and use one deviation phi_h(b|s, a_i) whatever was drawn, the regret lies between these.
+        ``lower`` is proved by ``deviation``. ``upper`` is ``announced_upper``, or less: for one step the regret of the
+        policy in which the draw is made afresh, for Finite that of the best of the list; there the two are equal up to
+        rounding.
     agent, deviation
         The agent and the deviation that prove ``lower``.
     """
@@ -111,29 +114,33 @@ def mixture_regret(
     steps = {p.num_steps for p in policies if p.num_steps is not None}
     together = CorrelatedPolicy.mixture(list(policies), shares) if len(steps) <= 1 else None
     candidates: list[tuple[float, int, Deviation]] = []
+    tops: list[float] = []
     for i in agents:
-        starts = list(deviations.of(i)) if isinstance(deviations, Finite) else [best.deviation for best in bests[i]]
-        if together is not None:
-            starts.append(best_deviation(game, together, i, deviations).deviation)
-        if isinstance(deviations, Stagewise) and game.horizon is not None:
-            starts += [_ascended(game, policies, shares, i, deviations, start) for start in starts]
+        if isinstance(deviations, Stagewise):
+            starts = [bests[i][k].deviation for k in np.argsort(-shares, kind="stable")[:_STARTS]]
+            if together is not None:
+                starts.append(best_deviation(game, together, i, deviations).deviation)
+            if game.horizon is not None:
+                starts += [_ascended(game, policies, shares, i, deviations, start) for start in starts]
+        else:
+            starts = deviations.of(i)
         for phi in starts:
             proved = [best_deviation(game, policy, i, Finite([phi])) for policy in policies]
             bound = _weighted(shares, [Enclosure(b.gain_lower, b.gain_upper) for b in proved])
             candidates.append((bound.lower, i, phi))
+            tops.append(bound.upper)
     lower, agent, deviation = max(candidates, key=lambda found: found[0])
-    upper = announced.upper
+    upper = max(tops) if isinstance(deviations, Finite) else announced.upper
     if game.horizon == 1 and together is not None:
-        slack = (len(policies) + 8) * 2.0**-50 * float(np.abs(game.rewards).max())  # of mixing in doubles
+        scale = float(np.abs(np.where(game.joint_legal, game.rewards, 0.0)).max())
+        slack = (len(policies) + 8) * 2.0**-50 * scale  # of mixing in doubles
         upper = min(upper, regret(game, together, deviations).upper + slack)
-    return MixtureRegret(
-        float(max(gains)), announced.lower, announced.upper, lower, max(lower, upper), agent, deviation
-    )
+    return MixtureRegret(float(max(gains)), announced.lower, announced.upper, lower, upper, agent, deviation)
 
 
 def _shares(game: MarkovGame, policies: Sequence[CorrelatedPolicy], weights: NumberArray) -> FloatArray:
-    if len(policies) == 0:
-        raise PolicyShape("a mixture needs at least one policy")
+    if not isinstance(policies, Sequence) or not policies:
+        raise PolicyShape("policies must be a list of at least one policy")
     for policy in policies:
         check_policy(game, policy)
     mix, _ = read_numbers(weights, POLICY, "weights", ("policy",))

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from mailopt.deviations import DeviationClass, Swap
-from mailopt.errors import GameNumber, GameShape, InvalidOption
+from mailopt.errors import GameNumber, GameShape, InvalidGame, InvalidOption
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
 from mailopt.programs.equilibrium import StageProgram, check_epsilon
@@ -46,9 +46,11 @@ def flow(game: MarkovGame, mu: cp.Expression) -> list[cp.Constraint]:
 
     Raises
     ------
-    GameShape
-        Another number of entries.
+    GameShape, InvalidGame, InvalidOption
+        Another number of entries; no game; no cvxpy expression.
     """
+    if not isinstance(game, MarkovGame):
+        raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
     program = flow_program(game)
     flat = _flat(mu, program.num_variables, "mu", f"T S A = {program.variables['mu'].shape}")
     found = [flat >= 0, program.matrix @ flat == program.row_upper]
@@ -63,6 +65,7 @@ def obedience(
     deviations: DeviationClass = Swap(),  # noqa: B008 - a frozen object without state
     epsilon: float = 0.0,
     action_values: npt.ArrayLike | None = None,
+    step: int = 0,
 ) -> list[cp.Constraint]:
     """Constrain an expression to be recommendations that no agent gains more than epsilon by disobeying.
 
@@ -81,12 +84,16 @@ def obedience(
         Regret that is allowed at each state.
     action_values
         Q, (m, S, A): what agents get for a joint action. None: the rewards, for games of one step.
+    step
+        At which step, for classes whose masks depend on it.
 
     Raises
     ------
     GameShape, GameNumber, InvalidDeviation, InvalidOption
         Something does not fit; a game of several steps without action values.
     """
+    if not isinstance(game, MarkovGame):
+        raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
     size, legal = game.num_states * game.num_joint_actions, game.joint_legal.ravel()
     flat = _flat(sigma, size, "sigma", f"S A = {game.joint_legal.shape}")
     ones = sparse.kron(sparse.eye_array(game.num_states), np.ones((1, game.num_joint_actions)), format="csr")
@@ -95,7 +102,7 @@ def obedience(
         found.append(flat[np.flatnonzero(~legal)] == 0)
     allowed = float(check_epsilon(epsilon))
     for agent in range(game.num_agents):
-        gains = deviation_incentives(game, sigma, agent, deviations=deviations, action_values=action_values)
+        gains = deviation_incentives(game, sigma, agent, deviations=deviations, action_values=action_values, step=step)
         found.append(gains <= allowed)
     return found
 
@@ -107,6 +114,7 @@ def deviation_incentives(
     *,
     deviations: DeviationClass = Swap(),  # noqa: B008 - a frozen object without state
     action_values: npt.ArrayLike | None = None,
+    step: int = 0,
 ) -> cp.Expression:
     """Return an agent's stage regret at each state, a convex piecewise linear expression in sigma, (S,).
 
@@ -115,7 +123,7 @@ def deviation_incentives(
 
     Parameters
     ----------
-    game, sigma, deviations, action_values
+    game, sigma, deviations, action_values, step
         As for :func:`obedience`.
     agent
         The agent.
@@ -133,13 +141,14 @@ def deviation_incentives(
     atoms, q = stage.atoms[agent], _action_values(game, action_values)
     width, groups = len(atoms.plays), atoms.num_groups
     picked, obeyed, deviated = stage.incentives(agent)
-    gains = q[agent][:, deviated] - q[agent][:, obeyed]
+    playable = game.joint_legal[:, obeyed] & game.joint_legal[:, deviated]
+    gains = np.where(playable, q[agent][:, deviated] - q[agent][:, obeyed], 0.0)
     states = np.arange(game.num_states)[:, None]
     matrix = sparse.coo_array(
         (gains.ravel(), ((picked + states * width).ravel(), (obeyed + states * game.num_joint_actions).ravel())),
         shape=(game.num_states * width, size),
     ).tocsr()
-    allowed = stage.stagewise.allowed_atoms(game, agent, 0)
+    allowed = stage.stagewise.allowed_atoms(game, agent, step)
     if allowed is not None:  # what is not allowed is replaced by something of its group that is
         grouped = allowed.reshape(game.num_states, groups, -1)
         instead = np.where(grouped, np.arange(grouped.shape[2]), grouped.argmax(axis=2)[..., None])
@@ -177,7 +186,10 @@ def _action_values(game: MarkovGame, given: npt.ArrayLike | None) -> FloatArray:
                 "Q = r + P V with the values V of what is done later"
             )
         return game.reward(0)
-    q = np.asarray(given, dtype=np.float64)
+    try:
+        q = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise GameShape(f"action_values is no array of numbers: {error}") from None
     expected = (game.num_agents, game.num_states, game.num_joint_actions)
     if q.shape != expected:
         raise GameShape(f"action_values have shape {q.shape}, expected (m, S, A) = {expected}")

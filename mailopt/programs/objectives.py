@@ -25,9 +25,14 @@ class Objective:
     def check(self, game: MarkovGame) -> None:
         """Raise a typed error unless the objective makes sense for the game."""
 
+    @property
+    def num_steps(self) -> int | None:
+        """Number of steps after which nothing about the objective changes, None if nothing ever does."""
+        return None
+
 
 class Linear(Objective):
-    """An objective sum_a w(s, a) sigma(a) to maximise."""
+    """An objective sum_a w(s, a) sigma(a) to maximise; subclass it for one of your own."""
 
     def weights(self, q: npt.NDArray[Any], states: IntArray) -> npt.NDArray[Any]:
         """Return w(s, a), (K, A), from action values (K, m, A) of doubles or of fractions at some states, (K,)."""
@@ -154,6 +159,11 @@ class Nearest(Objective):
         """Require a policy of the game."""
         check_policy(game, self.target)
 
+    @property
+    def num_steps(self) -> int | None:
+        """Steps of the target."""
+        return self.target.num_steps
+
     def __repr__(self) -> str:
         """Name without the numbers."""
         return f"Nearest({self.target!r})"
@@ -198,6 +208,8 @@ class Lexicographic(Objective):
             part.check(game)
 
 
+_KINDS = (Linear, Egalitarian, LeastRegret, Nearest, MaximumEntropy, MaximumGini, Lexicographic)
+
 NAMED: dict[str, Objective] = {
     "feasible": Feasible(),
     "welfare": Welfare(),
@@ -212,7 +224,7 @@ def named(objective: object) -> Objective:
     """Return the objective of this name, or the object itself; raise InvalidOption if it is neither."""
     if isinstance(objective, str) and objective in NAMED:
         return NAMED[objective]
-    if isinstance(objective, Objective):
+    if isinstance(objective, _KINDS) and type(objective) is not Linear:
         return objective
     hint = f"{objective.__name__}(..)" if isinstance(objective, type) else "an object such as Preferred(0)"
     raise InvalidOption(f"objective is {objective!r}; give one of {', '.join(map(repr, NAMED))}, or {hint}")
@@ -249,6 +261,7 @@ __all__ = [
     "JointActions",
     "LeastRegret",
     "Lexicographic",
+    "Linear",
     "MaximumEntropy",
     "MaximumGini",
     "Nearest",
