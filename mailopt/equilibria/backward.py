@@ -19,19 +19,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from mailopt.deviations import DeviationClass
-from mailopt.equilibria.stages import StageAnswer
-from mailopt.errors import GameTooLarge
+from mailopt.equilibria.stages import StageAnswer, Work
+from mailopt.errors import GameTooLarge, NoEquilibrium
 from mailopt.evaluation.deviating import best_deviation
+from mailopt.evaluation.regret import Regret, regret
 from mailopt.evaluation.values import values
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
-from mailopt.progress import Progress
+from mailopt.progress import Progress, shown
 
 StageRule = Callable[[int, FloatArray, float], StageAnswer]
 """From step, action values (m, S, A) and slack to equilibria of the stage games."""
 
 _WARM = 32  # rounds of value iteration before steps are put in front
+TRIES = 4  # of giving a little less than epsilon, so that rounding does not exceed it ...
+_LESS = (0.0, 2e-9, 2e-8)  # ... of the range of returns: no solver sees what is below its tolerance
 _MOST_ENTRIES = 1 << 27  # of the action values of all steps of a discounted game
 
 
@@ -153,3 +156,71 @@ def _shortfall(game: MarkovGame, answer: StageAnswer, deviations: DeviationClass
     found = (best_deviation(game, policy, i, deviations).state_values for i in range(game.num_agents))
     bests = [of_agent.reshape(-1, game.num_states)[-1] for of_agent in found]
     return float((np.stack(bests) - obedience).max()), obedience
+
+
+def within(
+    game: MarkovGame,
+    rule: StageRule,
+    deviations: DeviationClass,
+    epsilon: float,
+    tolerance: float,
+    progress: bool,
+    work: Work,
+    *,
+    before: int = 0,
+    start: FloatArray | None = None,
+    tries: int = TRIES,
+) -> tuple[CorrelatedPolicy, Induced, Regret]:
+    """Solve backwards and evaluate; where rounding exceeds epsilon, again with a little less."""
+    share = epsilon
+    before = max(before, (deviations.num_steps or 1) - 1)
+    best: tuple[CorrelatedPolicy, Induced, Regret] | None = None
+    for attempt in range(tries):
+        work.stages = work.programs = 0  # those of the last attempt count
+        try:
+            induced = _induced(game, rule, deviations, share, tolerance, progress, before, start)
+        except NoEquilibrium:
+            if best is None:
+                raise
+            break  # epsilon is the least regret
+        policy = induced.policy(game)
+        certified = regret(game, policy, deviations)
+        if best is None or certified.upper < best[2].upper:
+            best = policy, induced, certified
+        excess = certified.upper - epsilon
+        if epsilon == 0 or excess <= 0 or attempt == tries - 1:
+            break
+        span = reward_span(game, certified.agent) * (game.horizon or 1.0 / game.occupancy_mass)
+        less = max(2.0 * excess, _LESS[attempt] * span)
+        share -= min(less, share / 2.0) if epsilon > 0 else less
+    assert best is not None
+    return best
+
+
+def _induced(
+    game: MarkovGame,
+    rule: StageRule,
+    deviations: DeviationClass,
+    share: float,
+    tolerance: float,
+    progress: bool,
+    before: int,
+    start: FloatArray | None,
+) -> Induced:
+    """Solve backwards once, so that the regret is about ``share`` at most."""
+    if game.horizon is not None:
+        with shown(progress, "backward induction", game.horizon) as advance:
+            return finite(game, rule, share / game.horizon, advance)
+    assert game.discount is not None
+    slack = (1.0 - game.discount) * share / (2.0 if share > 0 else 1.0)
+    least = tolerance * reward_span(game) / (1.0 - game.discount)
+    enough = share if share > 0 else max(least, np.finfo(float).tiny)
+    with shown(progress, "backward induction", None) as advance:
+        return discounted(game, rule, deviations, slack, enough, enough / 2.0, advance, before=before, start=start)
+
+
+def reward_span(game: MarkovGame, agent: int | None = None) -> float:
+    """Largest less smallest reward of an agent, or of any of them, for legal joint actions."""
+    rewards = game.rewards if agent is None else game.rewards[..., agent, :, :]
+    legal = np.broadcast_to(game.joint_legal, rewards.shape)
+    return float(rewards.max(where=legal, initial=-np.inf) - rewards.min(where=legal, initial=np.inf))

@@ -92,6 +92,7 @@ def convex_point(program: LinearProgram, objective: Convex) -> ConvexPoint:
             problem = cp.Problem(goal, [inequality, *sides_kept])  # a solved one would keep its options
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # "may be inaccurate": such a point is not taken
+                warnings.simplefilter("ignore", RuntimeWarning)  # of evaluating a point that diverged
                 try:
                     problem.solve(solver=cp.CLARABEL, **options)
                 except cp.SolverError as error:

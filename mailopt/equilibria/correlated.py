@@ -6,23 +6,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from mailopt.deviations import DeviationClass, Swap, check_deviations
-from mailopt.equilibria.backward import Induced, StageRule, discounted, finite
+from mailopt.equilibria.backward import StageRule, within
+from mailopt.equilibria.checks import allowed_regret, check_game, check_tolerance, highs_solver
 from mailopt.equilibria.exact import ExactEquilibrium, exact_equilibrium
 from mailopt.equilibria.optimum import objective_bound
 from mailopt.equilibria.stages import StageSolver, Work, objective_value
 from mailopt.equilibria.unique import is_unique
-from mailopt.errors import InvalidGame, InvalidOption, NoEquilibrium
 from mailopt.evaluation.regret import Regret, regret
 from mailopt.evaluation.values import Values
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
-from mailopt.programs.equilibrium import check_epsilon
 from mailopt.programs.objectives import (
     Egalitarian,
     LeastRegret,
@@ -34,15 +32,7 @@ from mailopt.programs.objectives import (
     sequence,
 )
 from mailopt.programs.stage_numbers import Epsilon
-from mailopt.progress import shown
-from mailopt_solvers import Highs, Solver, solver_named
-
-TRIES = 4  # of giving a little less than epsilon, so that rounding does not exceed it ...
-_LESS = (
-    0.0,
-    2e-9,
-    2e-8,
-)  # ... of the range of returns: no solver sees what is below its tolerance
+from mailopt_solvers import Solver
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -195,14 +185,10 @@ def correlated_equilibrium(
     """
     check_game(game)
     check_deviations(deviations, game)
-    allowed = check_epsilon(epsilon)
+    allowed = allowed_regret(epsilon, deviations)
     goal, highs = named(objective), highs_solver(solver)
     objectives = sequence(goal)
     check_tolerance(tolerance)
-    if allowed < 0 and deviations.contains_obedience:
-        raise NoEquilibrium(
-            f"epsilon is {epsilon}, but obedience is in {deviations!r}, so that no regret is negative; give at least 0"
-        )
     single = game.horizon == 1 and game.num_states == 1
     found: ExactEquilibrium | None = None
     bound: float | None = None
@@ -254,74 +240,6 @@ def correlated_equilibrium(
     )
 
 
-def within(
-    game: MarkovGame,
-    rule: StageRule,
-    deviations: DeviationClass,
-    epsilon: float,
-    tolerance: float,
-    progress: bool,
-    work: Work,
-    *,
-    before: int = 0,
-    start: FloatArray | None = None,
-    tries: int = TRIES,
-) -> tuple[CorrelatedPolicy, Induced, Regret]:
-    """Solve backwards and evaluate; where rounding exceeds epsilon, again with a little less."""
-    share = epsilon
-    before = max(before, (deviations.num_steps or 1) - 1)
-    best: tuple[CorrelatedPolicy, Induced, Regret] | None = None
-    for attempt in range(tries):
-        work.stages = work.programs = 0  # those of the last attempt count
-        try:
-            induced = _induced(game, rule, deviations, share, tolerance, progress, before, start)
-        except NoEquilibrium:
-            if best is None:
-                raise
-            break  # epsilon is the least regret
-        policy = induced.policy(game)
-        certified = regret(game, policy, deviations)
-        if best is None or certified.upper < best[2].upper:
-            best = policy, induced, certified
-        excess = certified.upper - epsilon
-        if epsilon == 0 or excess <= 0 or attempt == tries - 1:
-            break
-        span = reward_span(game, certified.agent) * (game.horizon or 1.0 / game.occupancy_mass)
-        less = max(2.0 * excess, _LESS[attempt] * span)
-        share -= min(less, share / 2.0) if epsilon > 0 else less
-    assert best is not None
-    return best
-
-
-def _induced(
-    game: MarkovGame,
-    rule: StageRule,
-    deviations: DeviationClass,
-    share: float,
-    tolerance: float,
-    progress: bool,
-    before: int,
-    start: FloatArray | None,
-) -> Induced:
-    """Solve backwards once, so that the regret is about ``share`` at most."""
-    if game.horizon is not None:
-        with shown(progress, "backward induction", game.horizon) as advance:
-            return finite(game, rule, share / game.horizon, advance)
-    assert game.discount is not None
-    slack = (1.0 - game.discount) * share / (2.0 if share > 0 else 1.0)
-    least = tolerance * reward_span(game) / (1.0 - game.discount)
-    enough = share if share > 0 else max(least, np.finfo(float).tiny)
-    with shown(progress, "backward induction", None) as advance:
-        return discounted(game, rule, deviations, slack, enough, enough / 2.0, advance, before=before, start=start)
-
-
-def reward_span(game: MarkovGame, agent: int | None = None) -> float:
-    """Largest less smallest reward of an agent, or of any of them, for legal joint actions."""
-    rewards = game.rewards if agent is None else game.rewards[..., agent, :, :]
-    legal = np.broadcast_to(game.joint_legal, rewards.shape)
-    return float(rewards.max(where=legal, initial=-np.inf) - rewards.min(where=legal, initial=np.inf))
-
-
 def _from_start(goal: Objective, certified: Regret) -> float | None:
     """Value of an objective from the start of a Markov game, for those that have one."""
     first, value = sequence(goal)[0], certified.obedience.value
@@ -334,28 +252,3 @@ def _from_start(goal: Objective, certified: Regret) -> float | None:
     if isinstance(first, Egalitarian):
         return float(value.min())
     return certified.value if isinstance(first, LeastRegret) else None
-
-
-def check_game(game: object) -> None:
-    """Require a game."""
-    if not isinstance(game, MarkovGame):
-        raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
-
-
-def check_tolerance(tolerance: Any) -> None:
-    """Require a number in (0, 1)."""
-    good = isinstance(tolerance, int | float | np.floating) and not isinstance(tolerance, bool)
-    if not good or not 0 < tolerance < 1:
-        raise InvalidOption(f"tolerance is {tolerance!r}; give a number between 0 and 1")
-
-
-def highs_solver(solver: str | Solver) -> Highs | None:
-    """Return the HiGHS object to use, None for the default."""
-    if solver == "auto":
-        return None
-    found = solver_named(solver) if isinstance(solver, str) else solver
-    if not isinstance(found, Highs):
-        raise InvalidOption(
-            f"solver is {solver!r}; stage games are solved by HiGHS: give 'auto', 'highs' or a Highs object"
-        )
-    return found

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mailopt.deviations import DeviationClass, Swap
-from mailopt.equilibria.correlated import check_game
+from mailopt.equilibria.checks import check_game
 from mailopt.errors import GameTooLarge, InvalidGame, InvalidOption, MissingDependency
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray, as_fractions

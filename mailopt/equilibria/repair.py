@@ -14,16 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mailopt.deviations import DeviationClass, Swap, check_deviations
-from mailopt.equilibria.correlated import TRIES, check_game, check_tolerance, within
+from mailopt.equilibria.backward import TRIES, within
+from mailopt.equilibria.checks import allowed_regret, check_game, check_tolerance
 from mailopt.equilibria.stages import StageAnswer, StageSolver, Work
-from mailopt.errors import NoEquilibrium, PolicyShape
+from mailopt.errors import PolicyShape
 from mailopt.evaluation.regret import Regret, regret
 from mailopt.evaluation.stages import by_stage
 from mailopt.evaluation.values import Values, values
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
-from mailopt.programs.equilibrium import check_epsilon
 from mailopt.programs.objectives import Nearest, Objective, named, sequence
 from mailopt.programs.stage_numbers import Epsilon
 from mailopt_solvers import SolverFailed
@@ -198,12 +198,8 @@ def _repaired(
     progress: bool,
 ) -> Repair:
     check_deviations(deviations, game)
-    allowed = float(check_epsilon(epsilon))
+    allowed = float(allowed_regret(epsilon, deviations))
     check_tolerance(tolerance)
-    if allowed < 0 and deviations.contains_obedience:
-        raise NoEquilibrium(
-            f"epsilon is {epsilon}, but obedience is in {deviations!r}, so that no regret is negative; give at least 0"
-        )
     work = Work()
     near = StageSolver(game, deviations, [Nearest(policy)], tight=False, work=work)
     free = None

@@ -31,7 +31,7 @@ from mailopt.programs.objectives import (
     Nearest,
     Objective,
 )
-from mailopt.programs.stage_numbers import target_rows
+from mailopt.programs.stage_numbers import require_range, target_rows
 from mailopt_solvers import Highs, Infeasible, solve_batch
 
 _CHUNK = 1 << 22  # coefficients handed over at once
@@ -134,6 +134,8 @@ class StageSolver:
             The solver failed.
         """
         game, size = self.game, self.game.num_states
+        q = np.where(game.joint_legal, q, 0.0)
+        require_range(q)
         answer = StageAnswer(
             np.zeros((size, game.num_joint_actions)),
             [np.zeros((size, len(a.plays))) for a in self.program.atoms],

@@ -16,7 +16,8 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from mailopt.deviations import External
-from mailopt.equilibria.correlated import check_game, check_tolerance, reward_span
+from mailopt.equilibria.backward import reward_span
+from mailopt.equilibria.checks import check_game, check_tolerance
 from mailopt.equilibria.stages import Work
 from mailopt.errors import InvalidGame, NotConverged
 from mailopt.evaluation.deviating import best_deviation

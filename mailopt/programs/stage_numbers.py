@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Numbers = npt.NDArray[Any]  # doubles, or objects that are fractions
 Epsilon = float | Fraction
 _LARGEST_EXPONENT = 1000
+_LARGEST = 1e300
 _UNNOTICED = 1e-12  # of the largest coefficient of an agent
 
 
@@ -60,7 +61,7 @@ class StageNumbers:
     Raises
     ------
     InvalidNumber
-        Differences of payoffs overflow.
+        Payoffs or weights so large that their differences might overflow.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class StageNumbers:
         self.exact, self._scaled, self.unnoticed = q.dtype == object, scaled, False
         self.legal = game.joint_legal[states]
         self.q = np.where(self.legal[:, None], q, self._zero)
+        if not self.exact:
+            require_range(self.q)
         self.coefficients = self._spread(pattern.matrix.data)
         self.row_lower, self.row_upper = self._spread(pattern.row_lower), self._spread(pattern.row_upper)
         self.lower, self.upper = self._spread(pattern.lower), self._spread(pattern.upper)
@@ -123,11 +126,8 @@ class StageNumbers:
         """Fill in an agent's incentive rows, and what it may gain."""
         stage, pattern = self.stage, self.stage.pattern
         _, obeyed, deviated = stage.incentives(agent)
-        with np.errstate(over="ignore"):
-            found = self.q[:, agent, deviated] - self.q[:, agent, obeyed]
+        found = self.q[:, agent, deviated] - self.q[:, agent, obeyed]
         found = np.where(self.legal[:, obeyed] & self.legal[:, deviated], found, self._zero)
-        if not self.exact and not np.isfinite(found).all():
-            raise InvalidNumber(f"differences of payoffs of agent {agent} overflow; scale the rewards down")
         self.scales[:, agent] = self._powers(found)
         scale = self.scales[:, agent, None]
         self.coefficients[:, stage.positions(f"incentive {agent}")] = self._kept(found * scale)
@@ -172,8 +172,8 @@ class StageNumbers:
     def _linear(self, objective: Linear) -> tuple[Numbers, Numbers, Numbers]:
         """Costs of sigma, their factor and their offset."""
         weights = np.where(self.legal, objective.weights(self.q, self.states), self._zero)
-        if not self.exact and not np.isfinite(weights).all():
-            raise InvalidNumber("the weights of the objective overflow; scale the rewards down")
+        if not self.exact and not np.abs(weights).max() <= _LARGEST:
+            raise InvalidNumber("the weights of the objective are too large; scale them, or the rewards, down")
         if not self._scaled:
             return weights, self._powers(weights), np.zeros(len(weights))
         offset = _below(weights, self.legal)
@@ -242,6 +242,12 @@ class StageNumbers:
             pattern.variables,
             pattern.rows,
         )
+
+
+def require_range(q: FloatArray) -> None:
+    """Raise InvalidNumber unless sums and differences of action values (.., m, A or m, S, A) are far from overflow."""
+    if not float(np.abs(q).max(initial=0.0)) <= _LARGEST:
+        raise InvalidNumber(f"payoffs, or values, above {_LARGEST:.0e} may overflow; scale the rewards down")
 
 
 def target_rows(objective: Nearest, step: int, states: IntArray, exact: bool) -> Numbers:
