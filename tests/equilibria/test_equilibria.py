@@ -20,6 +20,11 @@ OBJECTIVES = mo.objectives
 CLASSES = [mo.Swap(), mo.External(), mo.Coarse(), mo.Internal(), mo.Partition([0, 0, 1])]
 
 
+def untyped(value: object) -> Any:
+    """Pass something of the wrong type."""
+    return value
+
+
 def integers(seed: int, *actions: int) -> mo.MarkovGame:
     rng = np.random.default_rng(seed)
     return mo.MarkovGame.from_normal_form(rng.integers(-5, 6, (len(actions), *actions)) / 3)
@@ -176,3 +181,98 @@ def test_large_games_are_refused_by_the_enumeration() -> None:
     payoffs: FloatArray = np.zeros((2, 6, 6))
     with pytest.raises(errors.GameTooLarge, match="36 joint actions"):
         mo.correlated_equilibrium_polytope(mo.MarkovGame.from_normal_form(payoffs))
+
+
+def test_a_target_with_steps_keeps_them_in_a_discounted_game() -> None:
+    game = mo.MarkovGame(np.zeros((1, 4), dtype=int), np.zeros((2, 1, 4)), [1.0], (2, 2), discount=0.5)
+    target = mo.CorrelatedPolicy([[[1, 0, 0, 0]], [[0, 0, 0, 1]]])
+    found = mo.correlated_equilibrium(game, objective=OBJECTIVES.Nearest(target))
+    assert found.policy.probabilities.tolist() == target.probabilities.tolist()
+
+
+@pytest.mark.parametrize("ratio", [1e-6, 1e-9, 1e-12])
+def test_payoffs_of_different_units(ratio: float) -> None:
+    """Each agent's payoffs count in their own units, so that egalitarian optima are those of fractions."""
+    game = mo.scenarios.chicken()
+    unequal = mo.MarkovGame.from_normal_form((game.rewards[:, 0] * [[1.0], [ratio]]).reshape(2, 2, 2) / 7)
+    found = mo.correlated_equilibrium(unequal, objective="egalitarian")
+    exact = mo.correlated_equilibrium(unequal, objective="egalitarian", exact=True)
+    assert exact.exact is not None
+    assert exact.exact.objective is not None
+    assert found.objective == pytest.approx(float(exact.exact.objective), rel=1e-6)
+    assert found.unique in (exact.unique, None)
+
+
+def test_an_agent_without_a_choice_does_not_set_the_units() -> None:
+    payoffs = np.zeros((3, 2, 2, 1))
+    payoffs[:2, [0, 1], [0, 1]] = 1e-13
+    game = mo.MarkovGame.from_normal_form(payoffs)
+    found = mo.correlated_equilibrium(game, deviations=mo.External(), objective="least_regret", epsilon=1e-13)
+    assert found.regret.value <= 1e-20
+
+
+@pytest.mark.parametrize("discount", [0.9, 0.999, 0.9999])
+def test_zero_sum_games_of_long_horizon(discount: float) -> None:
+    rng = np.random.default_rng(0)
+    rewards = rng.normal(size=(6, 9))
+    transitions = rng.dirichlet(np.ones(6), (6, 9))
+    game = mo.MarkovGame(transitions, [rewards, -rewards], np.full(6, 1 / 6), (3, 3), discount=discount)
+    found = mo.zero_sum_equilibrium(game)
+    assert found.upper - found.lower <= 1e-9 * float(np.ptp(rewards)) / (1 - discount)
+
+
+def test_stationary_policies_stay_stationary() -> None:
+    game = mo.scenarios.chicken()
+    for discount, epsilon in ((0.0, 0.1), (0.8, 0.05)):
+        repeated = mo.MarkovGame(np.zeros((1, 4), dtype=int), game.rewards, [1.0], (2, 2), discount=discount)
+        assert mo.correlated_equilibrium(repeated, epsilon=epsilon).policy.num_steps is None
+        assert mo.repair(repeated, mo.CorrelatedPolicy.uniform(repeated), epsilon=epsilon).policy.num_steps is None
+
+
+def test_regions_have_no_corner_on_an_edge() -> None:
+    payoffs = [[[2, 0, 0], [2, 0, 2], [0, 1, 0]], [[1, 2, 2], [2, 2, 1], [2, 1, 0]]]
+    game = mo.MarkovGame.from_normal_form(payoffs)
+    corners = [len(mo.payoff_region(game, d).vertices) for d in (mo.External(), mo.Coarse())]
+    assert corners == [3, 3]
+
+
+def test_masks_of_steps_in_ones_own_programs() -> None:
+    transitions = np.zeros((1, 4), dtype=int)
+    game = mo.MarkovGame(transitions, mo.scenarios.chicken().rewards, [1.0], (2, 2), horizon=2)
+    free, bound = np.ones((1, 2, 2), dtype=bool), np.eye(2, dtype=bool)[None]
+    deviations = mo.Restricted([np.stack([free, bound])] * 2)
+    sigma: Any = cp.Variable(4)
+    best = []
+    for step in (0, 1):
+        rules = mo.cvx.obedience(game, sigma, deviations=deviations, action_values=game.reward(0), step=step)
+        best.append(cp.Problem(cp.Maximize(game.rewards.sum(axis=0)[0] @ sigma), rules).solve(solver=cp.CLARABEL))
+    assert best == pytest.approx([10.5, 12.0], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("error", "ask"),
+    [
+        (errors.InvalidOption, lambda g: mo.programs.equilibrium(g, objective="entropy")),
+        (errors.InvalidOption, lambda g: mo.correlated_equilibrium(g, objective=OBJECTIVES.Objective())),
+        (errors.InvalidOption, lambda g: mo.correlated_equilibrium(g, objective=OBJECTIVES.Linear())),
+        (errors.InvalidOption, lambda g: mo.payoff_region(g, agents=untyped(1))),
+        (errors.InvalidPolicy, lambda g: mo.mixture_regret(g, untyped(mo.CorrelatedPolicy.uniform(g)), [1])),
+        (errors.InvalidGame, lambda g: mo.cvx.flow(untyped(None), untyped(g))),
+        (errors.InvalidNumber, lambda g: mo.correlated_equilibrium(g.with_rewards(g.rewards * 1e307))),
+    ],
+)
+def test_more_typed_errors(error: type[Exception], ask: Any) -> None:
+    with pytest.raises(error):
+        ask(mo.scenarios.chicken())
+
+
+def test_finite_lists_of_a_mixture_are_decided() -> None:
+    case = random_case(3)
+    rng = np.random.default_rng(0)
+    policies = [mo.CorrelatedPolicy.uniform(case.game), case.policy]
+    lists = []
+    for agent, n in enumerate(case.game.actions):
+        choices = [np.flatnonzero(mask)[rng.integers(mask.sum(), size=n)] for mask in case.game.legal[agent]]
+        lists.append(mo.Deviation.deterministic(agent, np.stack(choices)))
+    found = mo.mixture_regret(case.game, policies, [0.25, 0.75], mo.Finite(lists))
+    assert 0 <= found.upper - found.lower <= 1e-9 * case.scale
