@@ -92,8 +92,8 @@ class CorrelatedEquilibrium:
     def unique(self) -> bool | None:
         """Whether no other distribution is as good; decided by further programs when first asked for.
 
-        In doubles up to 1e-7 in a probability, in fractions exactly. None where doubles cannot tell and for Markov
-        games.
+        In fractions exactly. In doubles up to 1e-7 in a probability, and what is equally good up to rounding (1e-14 of
+        the range of payoffs) counts as equally good; None where the solver cannot tell. None for Markov games.
         """
         return None if self._unique is None else self._unique()
 

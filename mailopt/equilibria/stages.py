@@ -31,11 +31,12 @@ from mailopt.programs.objectives import (
     Nearest,
     Objective,
 )
-from mailopt.programs.stage_numbers import require_range, target_rows
-from mailopt_solvers import Highs, Infeasible, solve_batch
+from mailopt.programs.stage_numbers import StageNumbers, require_range, target_rows
+from mailopt_solvers import BatchSolution, Highs, Infeasible, SolverError, solve_batch
 
 _CHUNK = 1 << 22  # coefficients handed over at once
 _ROOM = 1e-8  # what a kept objective may lose, relative to its range, before a convex one: it needs an interior
+_GIVES_WAY = (1e-9, 1e-8, 1e-7, 0.0)  # what earlier objectives may lose, relative to their range, if they must
 _PASSED = 1e-12  # how far, relative to the range of its weights, a settled cell may be from the best joint action
 
 
@@ -154,9 +155,11 @@ class StageSolver:
         """Stage regret of each agent under distributions sigma (S, A), (m, S)."""
         found = np.empty(q.shape[:2])
         for i in range(self.game.num_agents):
-            gains = stage_gains(self.game, sigma, q[i] - _obeyed(sigma, q[i])[:, None], i)
-            best, _ = self.program.stagewise.best_response(self.game, i, step, gains[None])
-            found[i] = best[0] - _obeyed(sigma, q[i] - _obeyed(sigma, q[i])[:, None])
+            apart = q[i] - _obeyed(sigma, q[i])[:, None]  # obeying is worth 0, up to rounding
+            best, _ = self.program.stagewise.best_response(
+                self.game, i, step, stage_gains(self.game, sigma, apart, i)[None]
+            )
+            found[i] = best[0] - _obeyed(sigma, apart)
         return found
 
     def pure_regrets(self, step: int, q: FloatArray) -> FloatArray:
@@ -206,14 +209,16 @@ class StageSolver:
         count = len(self.program.objectives)
         convex = self.objectives[-1] if isinstance(self.objectives[-1], Convex) else None
         self.work.programs += len(states)
+        optima: list[FloatArray] = []
         for j in range(count):
             try:
-                solved = solve_batch(self.program.pattern, solver=self.solver, time_limit=None, **numbers.parts(j))
+                solved = self._batch(numbers, j, optima)
             except Infeasible as error:
                 raise self.impossible(step, states, q, epsilon) from error
             self.work.solve_time += solved.solve_time
             self.work.solver, self.work.version = solved.solver, solved.version
             if f"kept {j}" in self.program.pattern.rows:
+                optima.append(solved.objective)
                 numbers.keep(j, solved.objective - (0.0 if convex is None else _ROOM))
         if convex is None:
             points = solved["sigma"]
@@ -242,6 +247,18 @@ class StageSolver:
         sigma /= sigma.sum(axis=1, keepdims=True)
         self.work.rounding = max(self.work.rounding, float(np.abs(sigma - points).max()))
         answer.sigma[states] = sigma
+
+    def _batch(self, numbers: StageNumbers, j: int, optima: list[FloatArray]) -> BatchSolution:
+        """Optimise objective j; earlier ones give way a little where doubles leave no room beside their optima."""
+        for room in _GIVES_WAY if optima else _GIVES_WAY[-1:]:
+            try:
+                return solve_batch(self.program.pattern, solver=self.solver, time_limit=None, **numbers.parts(j))
+            except SolverError:
+                if room == _GIVES_WAY[-1]:
+                    raise
+                for k, optimum in enumerate(optima):
+                    numbers.keep(k, optimum - room)
+        raise AssertionError  # the last one returned or raised
 
     def impossible(self, step: int, states: IntArray, q: FloatArray, epsilon: float) -> NoEquilibrium:
         """Say where and by how much too little regret was asked for."""

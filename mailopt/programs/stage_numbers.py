@@ -24,6 +24,7 @@ Numbers = npt.NDArray[Any]  # doubles, or objects that are fractions
 Epsilon = float | Fraction
 _LARGEST_EXPONENT = 1000
 _LARGEST = 1e300
+_PLENTY = 2  # times the largest difference of an agent's payoffs
 _UNNOTICED = 1e-12  # of the largest coefficient of an agent
 
 
@@ -133,7 +134,10 @@ class StageNumbers:
         self.coefficients[:, stage.positions(f"incentive {agent}")] = self._kept(found * scale)
         rows = pattern.rows[f"incentive {agent}"].slice
         bounded = rows if stage.simple[agent] else pattern.rows[f"slack {agent}"].slice
-        self.row_upper[:, bounded] = self._kept(scale * epsilon)
+        afforded = scale * epsilon
+        if self._scaled:  # no regret exceeds 1, and a number without meaning may be too large for the solver
+            afforded = np.where(afforded > _PLENTY, self._zero + _PLENTY, afforded)
+        self.row_upper[:, bounded] = self._kept(afforded)
         allowed = stage.stagewise.allowed_atoms(stage.game, agent, self.step)
         if allowed is not None:
             self.row_upper[:, rows] = np.where(allowed[self.states], self.row_upper[:, rows], np.inf)
@@ -184,20 +188,19 @@ class StageNumbers:
     def _floors(self, j: int) -> tuple[Numbers, Numbers]:
         """Fill in the rows v <= sum_a Q_i(a) sigma(a): the unit of v, and where it is measured from.
 
-        Both are those of the agent whose values differ least; each row is brought to a range of 1 by itself.
+        v cannot exceed the most that the poorest agent can get, and is measured in that agent's range below it. Each
+        row is brought to a range of 1 by itself.
         """
         q, legal, stage = self.q, self.legal, self.stage
-        agents = range(q.shape[1])
-        offsets = np.stack([_below(q[:, i], legal) for i in agents], axis=1)
-        own = np.stack([powers(np.where(legal, q[:, i] - offsets[:, i, None], self._zero)) for i in agents], axis=1)
-        varies = np.stack(
-            [(np.where(legal, q[:, i] - offsets[:, i, None], self._zero) != 0).any(axis=1) for i in agents], 1
-        )
-        finest = np.where(varies, own, self._zero).argmax(axis=1)
-        rows = np.arange(len(q))
-        unit = np.where(varies.any(axis=1), own[rows, finest], self._zero + 1)
-        offset = offsets[rows, finest]
-        if not self._scaled:
+        agents, here = range(q.shape[1]), np.arange(len(q))
+        if self._scaled:
+            below = np.stack([_below(q[:, i], legal) for i in agents], axis=1)  # 2 low - high
+            top = np.stack([np.where(legal, q[:, i], below[:, i, None]).max(axis=1) for i in agents], axis=1)
+            ranges = (top - below) / 2
+            poorest = top.argmin(axis=1)
+            span = np.where(ranges[here, poorest] > 0, ranges[here, poorest], ranges.max(axis=1))
+            unit, offset = powers(2 * span[:, None]), top[here, poorest] - 2 * span
+        else:
             unit, offset = np.ones(len(q)), np.zeros(len(q))
         apart = np.where(legal[:, None], q - offset[:, None, None], self._zero)
         scale = np.stack([self._powers(apart[:, i]) for i in agents], axis=1)

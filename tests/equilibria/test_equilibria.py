@@ -276,3 +276,15 @@ def test_finite_lists_of_a_mixture_are_decided() -> None:
         lists.append(mo.Deviation.deterministic(agent, np.stack(choices)))
     found = mo.mixture_regret(case.game, policies, [0.25, 0.75], mo.Finite(lists))
     assert 0 <= found.upper - found.lower <= 1e-9 * case.scale
+
+
+def test_hostile_units_do_not_stop_the_solver() -> None:
+    """An epsilon that is plenty for one agent, and earlier objectives that leave no room beside their optima."""
+    small, large = [[-3e-5, 2e-5], [2e-5, -1e-5], [-4e-5, -4e-5]], [[-2e7, -2e7], [1e7, -2e7], [-3e7, 3e7]]
+    game = mo.MarkovGame.from_normal_form([small, large])
+    assert mo.correlated_equilibrium(game, objective="entropy", epsilon=1.8e7).regret.upper <= 1.8e7
+    poor = mo.MarkovGame.from_normal_form([[[-3e-8], [-2e-8]], [[-0.01], [0.0]]])
+    for deviations in (mo.Swap(), mo.External()):
+        both = OBJECTIVES.Lexicographic(["egalitarian", "welfare"])
+        found = mo.correlated_equilibrium(poor, deviations=deviations, objective=both)
+        assert found.policy.probabilities[0, 1] == pytest.approx(1.0)
