@@ -144,6 +144,12 @@ class Stagewise(Recursive):
                 )
         return can
 
+    def choices(self, game: MarkovGame, agent: int, step: int) -> FloatArray:
+        """Count the atoms that can be picked and play b when told a, (S, n, n)."""
+        atoms, allowed = self.atoms(game.actions[agent], agent), self.allowed_atoms(game, agent, step)
+        picks = np.ones((game.num_states, len(atoms.plays))) if allowed is None else allowed.astype(np.float64)
+        return (picks @ atoms.table()).reshape(game.num_states, *(game.actions[agent],) * 2)
+
     def best_response(self, game: MarkovGame, agent: int, step: int, gains: FloatArray) -> tuple[FloatArray, IntArray]:
         """See :class:`Recursive`."""
         return self.pick(game, agent, step, self.atoms(game.actions[agent], agent).values(gains))

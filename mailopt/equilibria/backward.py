@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mailopt.deviations import DeviationClass
-from mailopt.equilibria.stages import StageAnswer, Work
+from mailopt.equilibria.stages import StageAnswer, Work, obeyed
 from mailopt.errors import GameTooLarge, NoEquilibrium
 from mailopt.evaluation.deviating import best_deviation
 from mailopt.evaluation.regret import Regret, regret
@@ -53,21 +53,27 @@ class Induced:
     answers: list[StageAnswer]
     action_values: list[FloatArray]
 
-    def policy(self, game: MarkovGame) -> CorrelatedPolicy:
+    def policy(self) -> CorrelatedPolicy:
         """Return the policy: (S, A) if there is one stage, else (T, S, A)."""
         rows = [answer.sigma for answer in self.answers]
         return CorrelatedPolicy(rows[0] if len(rows) == 1 else np.stack(rows))
 
 
-def finite(game: MarkovGame, rule: StageRule, slack: float, advance: Progress) -> Induced:
-    """Backward induction over a finite horizon with the same slack at each step."""
-    assert game.horizon is not None
-    following = np.zeros((game.num_agents, game.num_states))
-    answers, offered = [], []
-    for step in reversed(range(game.horizon)):
-        q = game.reward(step) + game.kernel(step).expectation(following)
+def action_values(game: MarkovGame, step: int, following: FloatArray) -> FloatArray:
+    """Q = r + P V, discounted r + gamma P V, (k, S, A), from values V (k, S) of the first k agents."""
+    expected = game.kernel(step).expectation(following)
+    if game.discount is not None:
+        expected *= game.discount
+    return np.asarray(game.reward(step)[: len(following)] + expected)
+
+
+def induced(game: MarkovGame, rule: StageRule, slack: float, steps: int, end: FloatArray, advance: Progress) -> Induced:
+    """Backward induction over the first steps, from the values (m, S) of what follows them."""
+    answers, offered, following = [], [], end
+    for step in reversed(range(steps)):
+        q = action_values(game, step, following)
         answer = rule(step, q, slack)
-        following = obeyed(answer, q)
+        following = obeyed(answer.sigma, q)
         answers.append(answer)
         offered.append(q)
         advance(1)
@@ -80,7 +86,6 @@ def discounted(
     deviations: DeviationClass,
     slack: float,
     enough: float,
-    goal: float,
     advance: Progress,
     *,
     before: int = 0,
@@ -95,9 +100,7 @@ def discounted(
     slack
         Regret that each stage may have.
     enough
-        Regret that a stationary policy may have by itself.
-    goal
-        Regret that the end may contribute where steps come before it.
+        Regret that a stationary policy may have by itself; half of it is left to the end where steps come before it.
     before
         Number of steps that come before the stationary end in any case.
     start
@@ -109,13 +112,11 @@ def discounted(
         The policy would have too many steps.
     """
     assert game.discount is not None
-    gamma = game.discount
-    kernel, rewards = game.kernel(0), game.reward(0)
     current = np.zeros((game.num_agents, game.num_states)) if start is None else start
     for count in range(1, _WARM + 1):
-        q = rewards + gamma * kernel.expectation(current)
+        q = action_values(game, before, current)
         answer = rule(before, q, slack)
-        current = obeyed(answer, q)
+        current = obeyed(answer.sigma, q)
         advance(1)
         if count & (count - 1) == 0:  # 1, 2, 4, ..
             left, end = _shortfall(game, answer, deviations)
@@ -124,28 +125,15 @@ def discounted(
             current = end
     steps = before
     if left > enough:
-        needed = (math.log(left) - math.log(goal)) / -math.log(gamma) if gamma > 0 else 0.0
+        needed = (math.log(left) - math.log(enough / 2.0)) / -math.log(game.discount) if game.discount > 0 else 0.0
         if needed * q.size > _MOST_ENTRIES:
             raise GameTooLarge(
                 f"the policy needs {needed:.3g} steps of {game.num_states} x {game.num_joint_actions} probabilities; "
                 f"raise tolerance or epsilon"
             )
         steps = max(before, 1 + math.ceil(needed))
-    answers, offered = [answer], [q]
-    following = end
-    for step in reversed(range(steps)):
-        q = rewards + gamma * kernel.expectation(following)
-        answer = rule(step, q, slack)
-        following = obeyed(answer, q)
-        answers.append(answer)
-        offered.append(q)
-        advance(1)
-    return Induced(answers[::-1], offered[::-1])
-
-
-def obeyed(answer: StageAnswer, q: FloatArray) -> FloatArray:
-    """Values of obeying, (m, S)."""
-    return np.asarray(np.einsum("sa,isa->is", answer.sigma, q))
+    first = induced(game, rule, slack, steps, end, advance)
+    return Induced([*first.answers, answer], [*first.action_values, q])
 
 
 def _shortfall(game: MarkovGame, answer: StageAnswer, deviations: DeviationClass) -> tuple[float, FloatArray]:
@@ -178,15 +166,15 @@ def within(
     for attempt in range(tries):
         work.stages = work.programs = 0  # those of the last attempt count
         try:
-            induced = _induced(game, rule, deviations, share, tolerance, progress, before, start)
+            found = _once(game, rule, deviations, share, tolerance, progress, before, start)
         except NoEquilibrium:
             if best is None:
                 raise
             break  # epsilon is the least regret
-        policy = induced.policy(game)
+        policy = found.policy()
         certified = regret(game, policy, deviations)
         if best is None or certified.upper < best[2].upper:
-            best = policy, induced, certified
+            best = policy, found, certified
         excess = certified.upper - epsilon
         if epsilon == 0 or excess <= 0 or attempt == tries - 1:
             break
@@ -197,7 +185,7 @@ def within(
     return best
 
 
-def _induced(
+def _once(
     game: MarkovGame,
     rule: StageRule,
     deviations: DeviationClass,
@@ -210,13 +198,14 @@ def _induced(
     """Solve backwards once, so that the regret is about ``share`` at most."""
     if game.horizon is not None:
         with shown(progress, "backward induction", game.horizon) as advance:
-            return finite(game, rule, share / game.horizon, advance)
+            nothing = np.zeros((game.num_agents, game.num_states))
+            return induced(game, rule, share / game.horizon, game.horizon, nothing, advance)
     assert game.discount is not None
     slack = (1.0 - game.discount) * share / (2.0 if share > 0 else 1.0)
     least = tolerance * reward_span(game) / (1.0 - game.discount)
     enough = share if share > 0 else max(least, np.finfo(float).tiny)
     with shown(progress, "backward induction", None) as advance:
-        return discounted(game, rule, deviations, slack, enough, enough / 2.0, advance, before=before, start=start)
+        return discounted(game, rule, deviations, slack, enough, advance, before=before, start=start)
 
 
 def reward_span(game: MarkovGame, agent: int | None = None) -> float:

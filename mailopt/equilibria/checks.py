@@ -7,17 +7,11 @@ from typing import Any
 import numpy as np
 
 from mailopt.deviations import DeviationClass
-from mailopt.errors import InvalidGame, InvalidOption, NoEquilibrium
+from mailopt.errors import InvalidOption, NoEquilibrium
 from mailopt.games.game import MarkovGame
 from mailopt.programs.equilibrium import check_epsilon
 from mailopt.programs.stage_numbers import Epsilon
 from mailopt_solvers import Highs, Solver, solver_named
-
-
-def check_game(game: object) -> None:
-    """Require a game."""
-    if not isinstance(game, MarkovGame):
-        raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
 
 
 def check_tolerance(tolerance: Any) -> None:
@@ -35,6 +29,19 @@ def allowed_regret(epsilon: object, deviations: DeviationClass) -> Epsilon:
             f"epsilon is {epsilon}, but obedience is in {deviations!r}, so that no regret is negative; give at least 0"
         )
     return allowed
+
+
+def too_little(
+    game: MarkovGame, deviations: DeviationClass, step: int, state: int, epsilon: float, least: str
+) -> NoEquilibrium:
+    """Say where less regret was asked for than there can be."""
+    where = ""
+    if not game.is_normal_form:
+        where = f" at step {step} in {game.state_name(state)} (each stage has its share of epsilon)"
+    return NoEquilibrium(
+        f"no recommendations have a regret of at most {epsilon:.6g} for {deviations!r}{where}; the least is {least}. "
+        f"Raise epsilon"
+    )
 
 
 def highs_solver(solver: str | Solver) -> Highs | None:

@@ -11,14 +11,14 @@ import numpy as np
 
 from mailopt.deviations import DeviationClass, Swap, check_deviations
 from mailopt.equilibria.backward import StageRule, within
-from mailopt.equilibria.checks import allowed_regret, check_game, check_tolerance, highs_solver
+from mailopt.equilibria.checks import allowed_regret, check_tolerance, highs_solver
 from mailopt.equilibria.exact import ExactEquilibrium, exact_equilibrium
 from mailopt.equilibria.optimum import objective_bound
 from mailopt.equilibria.stages import StageSolver, Work, objective_value
 from mailopt.equilibria.unique import is_unique
 from mailopt.evaluation.regret import Regret, regret
 from mailopt.evaluation.values import Values
-from mailopt.games.game import MarkovGame
+from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.programs.objectives import (
@@ -189,7 +189,7 @@ def correlated_equilibrium(
     goal, highs = named(objective), highs_solver(solver)
     objectives = sequence(goal)
     check_tolerance(tolerance)
-    single = game.horizon == 1 and game.num_states == 1
+    single = game.is_normal_form
     found: ExactEquilibrium | None = None
     bound: float | None = None
     stages = StageSolver(game, deviations, objectives, tight=allowed == 0, solver=highs)
@@ -207,12 +207,7 @@ def correlated_equilibrium(
         policy, induced, certified = within(
             game, rule, deviations, float(allowed), tolerance, progress, stages.work, before=steps - 1
         )
-        multipliers = tuple(
-            np.stack([answer.multipliers[i] for answer in induced.answers]).reshape(
-                *(() if single else (len(induced.answers), game.num_states)), *atoms.shape
-            )
-            for i, atoms in enumerate(stages.program.atoms)
-        )
+        multipliers = stages.program.laid_out([answer.multipliers for answer in induced.answers])
         offered, work = induced.action_values, stages.work
         if single and len(objectives) == 1:
             bound = objective_bound(game, stages.program, objectives[0], induced.answers[0], float(allowed))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mailopt.equilibria.checks import too_little
 from mailopt.errors import InvalidOption, NoEquilibrium
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import as_fractions
@@ -26,7 +27,7 @@ from mailopt.programs.objectives import (
     Nearest,
     Objective,
 )
-from mailopt.programs.stage_numbers import Epsilon, StageNumbers
+from mailopt.programs.stage_numbers import Epsilon
 from mailopt_solvers import Infeasible, solve_exact
 
 Fractions = npt.NDArray[Any]
@@ -86,8 +87,8 @@ def exact_equilibrium(
         sigma = np.full((game.num_states, game.num_joint_actions), Fraction(0), dtype=object)
         multipliers = [np.full((game.num_states, len(a.plays)), Fraction(0), dtype=object) for a in program.atoms]
         for s in range(game.num_states):
-            solved, objective = solve_stage(program, step, s, q, slack)
-            sigma[s] = solved.row
+            solved = solve_stage(program, step, s, q, slack)
+            sigma[s], objective = solved.row, solved.objective
             for i, of_agent in enumerate(solved.multipliers):
                 multipliers[i][s] = of_agent
         following = (sigma * q).sum(axis=2)
@@ -99,15 +100,10 @@ def exact_equilibrium(
     single = game.horizon == 1
     return ExactEquilibrium(
         probabilities=stacked[0] if single else stacked,
-        objective=objective if single and game.num_states == 1 else None,
+        objective=objective if game.is_normal_form else None,
         values=tuple(values),
         regret=max(b - v for b, v in zip(best, values, strict=True)),
-        multipliers=tuple(
-            np.stack([of_step[i] for of_step in prices[::-1]]).reshape(
-                *(() if single and game.num_states == 1 else (game.horizon, game.num_states)), *program.atoms[i].shape
-            )
-            for i in range(game.num_agents)
-        ),
+        multipliers=program.laid_out(prices[::-1]),
         policy=CorrelatedPolicy(stacked[0] if single else stacked),
         action_values=offered[::-1],
     )
@@ -115,39 +111,32 @@ def exact_equilibrium(
 
 @dataclass(frozen=True, eq=False)
 class ExactStage:
-    """The equilibrium of one stage game: its row (A,), and prices of the incentive rows."""
+    """The equilibrium of one stage game: its row (A,), prices of the incentive rows, value of the first objective."""
 
     row: Fractions
     multipliers: list[Fractions]
+    objective: Fraction
 
 
-def solve_stage(
-    program: StageProgram, step: int, state: int, q: Fractions, slack: Fraction
-) -> tuple[ExactStage, Fraction | None]:
-    """Solve one stage game, given the action values of all; its equilibrium and the value of the first objective."""
+def solve_stage(program: StageProgram, step: int, state: int, q: Fractions, slack: Fraction) -> ExactStage:
+    """Solve one stage game, given the action values of all."""
     states = np.array([state])
     numbers = program.numbers(step, states, np.moveaxis(q[:, states], 1, 0), slack)
     last = len(program.objectives) - 1
-    objective: Fraction | None = None
-    for j, goal in enumerate(program.objectives):
+    optima: list[Fraction] = []
+    for j in range(last + 1):
         solution = solve_exact(numbers.exact_program(0, j))
         try:
-            solution.require_optimal()
+            optima.append(solution.require_optimal().objective)
         except Infeasible as error:
             raise _impossible(program, step, state, q, slack) from error
-        if j == 0:
-            objective = _restored(numbers, goal, j, solution.objective)
         if j < last:
-            numbers.keep(j, np.array([solution.objective], dtype=object))
+            numbers.keep(j, np.array(optima[-1:], dtype=object))
     factors = [numbers.scales[0, i] / numbers.cost_scales[last][0] for i in range(q.shape[0])]
     multipliers = [solution.duals(f"incentive {i}").ravel() * factors[i] for i in range(q.shape[0])]
-    return ExactStage(solution["sigma"], multipliers), objective
-
-
-def _restored(numbers: StageNumbers, goal: Objective, j: int, optimum: Fraction) -> Fraction:
-    """Objective in units of the game."""
-    value = optimum / numbers.cost_scales[j][0] + numbers.offsets[j][0]
-    return Fraction(-value if isinstance(goal, LeastRegret | Nearest) else value)
+    value = optima[0] / numbers.cost_scales[0][0] + numbers.offsets[0][0]
+    less_is_better = isinstance(program.objectives[0], LeastRegret | Nearest)
+    return ExactStage(solution["sigma"], multipliers, Fraction(-value if less_is_better else value))
 
 
 def _impossible(program: StageProgram, step: int, state: int, q: Fractions, slack: Fraction) -> NoEquilibrium:
@@ -156,13 +145,8 @@ def _impossible(program: StageProgram, step: int, state: int, q: Fractions, slac
     numbers = least.numbers(step, states, np.moveaxis(q[:, states], 1, 0), Fraction(0))
     for i in range(program.game.num_agents):
         numbers.row_upper[:, least.pattern.rows[f"slack {i}"].slice] = np.inf
-    found = solve_exact(numbers.exact_program(0)).objective
-    regret = -found / numbers.cost_scales[0][0]
-    where = "" if program.game.num_states == 1 and program.game.horizon == 1 else f" at step {step} in state {state}"
-    return NoEquilibrium(
-        f"no recommendations have a regret of at most {float(slack):.6g} for {program.stagewise!r}{where}; the least "
-        f"is exactly {regret}. Raise epsilon"
-    )
+    regret = -solve_exact(numbers.exact_program(0)).objective / numbers.cost_scales[0][0]
+    return too_little(program.game, program.stagewise, step, state, float(slack), f"exactly {regret}")
 
 
 class ExactGame:

@@ -53,10 +53,7 @@ def objective_bound(
     toll, size, slack = np.zeros(q.shape[1]), 0.0, 0.0
     for i, atoms in enumerate(program.atoms):
         price = _priced(program, answer.multipliers[i][0], i)
-        picked, obeyed, deviated = program.incentives(i)
-        gains = np.zeros((len(atoms.plays), q.shape[1]))
-        gains[picked, obeyed] = np.where(legal[deviated], q[i, deviated] - q[i, obeyed], 0.0)
-        toll += price @ gains
+        toll += price @ program.gains(i, q[i])
         size += 4.0 * price.sum() * float(np.abs(q[i, legal]).max())
         slack += epsilon * float(price[atoms.group == 0].sum())
     error = gamma(8 * (len(q) + sum(len(a.plays) for a in program.atoms)) + 32)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from mailopt.deviations import DeviationClass, Swap
-from mailopt.equilibria.checks import check_game
 from mailopt.errors import GameTooLarge, InvalidGame, InvalidOption, MissingDependency
-from mailopt.games.game import MarkovGame
+from mailopt.evaluation.stages import distributions
+from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import FloatArray, as_fractions
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.programs.equilibrium import StageProgram
@@ -247,8 +247,7 @@ class _Support:
         costs[self._sigma.slice] = worth - worth.min() + 1.0  # no cost is noise around 0
         self._session.set_costs(costs)
         x = self._session.solve().require_optimal()["sigma"]
-        row = np.where(self._legal, np.maximum(x, 0.0), 0.0)
-        row /= row.sum()
+        row = distributions(x[None], self._legal)[0]
         return self.payoffs @ row, row
 
     def beyond(self, start: _Corner, end: _Corner, vertical: float) -> list[_Corner]:
@@ -305,13 +304,9 @@ def _incentive_rows(game: MarkovGame, deviations: DeviationClass) -> tuple[Row, 
     stage = StageProgram(game, deviations, [], tight=True)
     q = as_fractions(game.rewards, game.exact_rewards)
     payoffs = (q if q.ndim == 3 else q[0])[:, 0]
-    legal = game.joint_legal[0]
     rows: dict[Row, None] = {}
     for i, atoms in enumerate(stage.atoms):
-        picked, obeyed, deviated = stage.incentives(i)
-        gains = np.full((len(atoms.plays), game.num_joint_actions), Fraction(0), dtype=object)
-        gains[picked, obeyed] = payoffs[i, deviated] - payoffs[i, obeyed]
-        gains[:, ~legal] = Fraction(0)
+        gains = stage.gains(i, payoffs[i])
         allowed = stage.stagewise.allowed_atoms(game, i, 0)
         members = [
             [w for w in np.flatnonzero(atoms.group == g) if allowed is None or allowed[0, w]]
@@ -332,7 +327,7 @@ def _incentive_rows(game: MarkovGame, deviations: DeviationClass) -> tuple[Row, 
 
 def _require_normal_form(game: MarkovGame) -> None:
     check_game(game)
-    if game.num_states > 1 or game.horizon != 1:
+    if not game.is_normal_form:
         raise InvalidGame(f"{game!r} is no normal form; the equilibria of a Markov game are no polytope")
 
 

@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from mailopt.deviations import DeviationClass, Swap, check_deviations
 from mailopt.equilibria.backward import TRIES, within
-from mailopt.equilibria.checks import allowed_regret, check_game, check_tolerance
+from mailopt.equilibria.checks import allowed_regret, check_tolerance
 from mailopt.equilibria.stages import StageAnswer, StageSolver, Work
 from mailopt.errors import PolicyShape
 from mailopt.evaluation.regret import Regret, regret
 from mailopt.evaluation.stages import by_stage
-from mailopt.evaluation.values import Values, values
+from mailopt.evaluation.values import Values
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
@@ -92,8 +92,8 @@ def repair(
 
     A policy whose certified regret (``regret.upper``) is at most epsilon is returned as it is. Otherwise, backwards,
     every row is projected (total variation) on the distributions whose stage regret, given what follows, is at most
-    epsilon / H (discounted (1 - gamma) epsilon / 2, the rest for the end); rows that need no change keep their values
-    to the last bit.
+    epsilon / H (discounted (1 - gamma) epsilon / 2, the rest for the end); rows that need no change are left
+    alone.
 
     Parameters
     ----------
@@ -127,7 +127,6 @@ def repair(
     >>> mo.repair(chain.game, chain.learner, epsilon=0.5)
     Repair(regret 3 to 0.5, Swap(); moved 0.0651 on average, 0.833 at most)
     """
-    check_game(game)
     check_policy(game, policy)
     known = np.ones((1, game.num_states), dtype=bool)
     return _repaired(game, policy, known, None, epsilon, deviations, spend, tolerance, progress)
@@ -180,7 +179,6 @@ def regret_constrained_imitation(
     >>> found.regret.upper <= 0.25
     True
     """
-    check_game(game)
     check_policy(game, expert)
     mask = np.ones((1, game.num_states), dtype=bool) if known is None else _mask(game, known)
     return _repaired(game, expert, mask, named(elsewhere), epsilon, deviations, spend, tolerance, progress)
@@ -230,7 +228,8 @@ def _repaired(
         return found, certified
 
     best = attempt(1.0)
-    if spend and allowed > 0 and (game.horizon != 1 or game.num_states > 1):  # a normal form is done: one program
+    if spend and allowed > 0 and not game.is_normal_form:  # a normal form is done: one program
+        moved = _distance(_moved(game, policy, known, best[0]), known)
         low, high = 0.0, np.log2(max(2.0, before.upper / allowed * (game.horizon or 1.0 / game.occupancy_mass)))
         for _ in range(_HALVINGS):
             middle = low / 2 + high / 2
@@ -239,9 +238,9 @@ def _repaired(
             except SolverFailed:  # a larger share is worth a try, not a failure
                 high = middle
                 continue
-            nearer = _distance(game, policy, known, found[0]) <= _distance(game, policy, known, best[0])
-            if found[1].upper <= allowed and nearer:
-                best, low = found, middle
+            further = _distance(_moved(game, policy, known, found[0]), known)
+            if found[1].upper <= allowed and further <= moved:
+                best, moved, low = found, further, middle
             else:
                 high = middle
         best = _back(game, policy, known, best, allowed, deviations)
@@ -258,7 +257,7 @@ def _back(
 ) -> tuple[CorrelatedPolicy, Regret]:
     """Go back towards the given policy where it is known, as far as the certified regret allows."""
     stages = max(best[0].num_steps or 1, policy.num_steps or 1)
-    mask = np.stack([known[min(h, len(known) - 1)] for h in range(stages)])[..., None]
+    mask = _at_stages(known, stages)[..., None]
     ours, given = (np.stack([p.at(h) for h in range(stages)]) for p in (best[0], policy))
     low, high = 0.0, 1.0
     for _ in range(_FINE):
@@ -273,22 +272,21 @@ def _back(
     return best
 
 
+def _at_stages(known: BoolArray, stages: int) -> BoolArray:
+    """Repeat the last row of a mask, (T, S)."""
+    return known[np.minimum(np.arange(stages), len(known) - 1)]
+
+
 def _moved(game: MarkovGame, policy: CorrelatedPolicy, known: BoolArray, found: CorrelatedPolicy) -> FloatArray:
-    """Total variation at each stage and state, (T, S)."""
+    """Total variation at each stage and state, (T, S); 0 where the given policy is not known."""
     stages = game.num_stages(policy.num_steps, found.num_steps, len(known))
-    return np.stack(
-        [
-            np.where(known[min(h, len(known) - 1)], np.abs(policy.at(h) - found.at(h)).sum(axis=1) / 2, 0.0)
-            for h in range(stages)
-        ]
-    )
+    apart = [np.abs(policy.at(h) - found.at(h)).sum(axis=1) / 2 for h in range(stages)]
+    return np.where(_at_stages(known, stages), apart, 0.0)
 
 
-def _distance(game: MarkovGame, policy: CorrelatedPolicy, known: BoolArray, found: CorrelatedPolicy) -> float:
+def _distance(moved: FloatArray, known: BoolArray) -> float:
     """Mean over the stages and states where the given policy is known; 0 if that is nowhere."""
-    moved = _moved(game, policy, known, found)
-    count = sum(int(known[min(h, len(known) - 1)].sum()) for h in range(len(moved)))
-    return float(moved.sum() / count) if count else 0.0
+    return float(moved.sum() / max(1, _at_stages(known, len(moved)).sum()))
 
 
 def _gathered(
@@ -302,14 +300,15 @@ def _gathered(
     deviations: DeviationClass,
     work: Work,
 ) -> Repair:
+    moved = _moved(game, policy, known, found)
     return Repair(
         policy=found,
         regret=certified,
         before=before,
-        moved=by_stage(game, _moved(game, policy, known, found)),
-        distance=_distance(game, policy, known, found),
+        moved=by_stage(game, moved),
+        distance=_distance(moved, known),
         values=certified.obedience,
-        value_paid=values(game, policy).value - certified.obedience.value,
+        value_paid=before.obedience.value - certified.obedience.value,
         epsilon=epsilon,
         deviations=deviations,
         work=work,

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mailopt.deviations import DeviationClass
+from mailopt.equilibria.checks import too_little
 from mailopt.equilibria.convex import convex_point
 from mailopt.errors import NoEquilibrium
-from mailopt.evaluation.stages import require_finite, stage_gains
+from mailopt.evaluation.stages import distributions, require_finite, stage_gains
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray, IntArray
 from mailopt.programs.equilibrium import StageProgram
@@ -64,6 +65,12 @@ class Work:
     rounding: float = 0.0
     solver: str = ""
     version: str = ""
+
+    def distributions(self, points: FloatArray, legal: BoolArray) -> FloatArray:
+        """Turn the solver's points into distributions, and remember what that changed."""
+        found = distributions(points, legal)
+        self.rounding = max(self.rounding, float(np.abs(found - points).max()))
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,26 +162,22 @@ class StageSolver:
         """Stage regret of each agent under distributions sigma (S, A), (m, S)."""
         found = np.empty(q.shape[:2])
         for i in range(self.game.num_agents):
-            apart = q[i] - _obeyed(sigma, q[i])[:, None]  # obeying is worth 0, up to rounding
+            apart = q[i] - obeyed(sigma, q[i])[:, None]  # obeying is worth 0, up to rounding
             best, _ = self.program.stagewise.best_response(
                 self.game, i, step, stage_gains(self.game, sigma, apart, i)[None]
             )
-            found[i] = best[0] - _obeyed(sigma, apart)
+            found[i] = best[0] - obeyed(sigma, apart)
         return found
 
     def pure_regrets(self, step: int, q: FloatArray) -> FloatArray:
         """Stage regret of each joint action recommended for sure, (S, A); infinite where it is illegal."""
         game = self.game
         found = np.full((game.num_states, game.num_joint_actions), -np.inf)
-        for i, atoms in enumerate(self.program.atoms):
-            n, legal = game.actions[i], game.legal[i]
-            allowed = self.program.stagewise.allowed_atoms(game, i, step)
-            picks = np.ones((game.num_states, len(atoms.plays))) if allowed is None else allowed.astype(np.float64)
-            pairs = (picks @ atoms.table()).reshape(game.num_states, n, n) > 0
-            pairs &= legal[:, None, :]
+        for i in range(game.num_agents):
+            pairs = (self.program.stagewise.choices(game, i, step) > 0) & game.legal[i][:, None, :]
             own = game.unfold(q[i], i)  # (S, n, K)
             best = np.full(own.shape, -np.inf)
-            for b in range(n):
+            for b in range(game.actions[i]):
                 np.maximum(best, np.where(pairs[:, :, b, None], own[:, b, None, :], -np.inf), out=best)
             np.maximum(found, game.fold(best - own, i), out=found)
         return np.asarray(np.where(game.joint_legal, found, np.inf))
@@ -242,11 +245,7 @@ class StageSolver:
                     prices = found.duals[program.rows[f"incentive {i}"].slice]
                     of_one = _in_units(prices[None], numbers.scales[k : k + 1, i], np.ones(1))
                     answer.multipliers[i][states[k]] = of_one[0]
-        legal = self.game.joint_legal[states]
-        sigma = np.where(legal, np.maximum(points, 0.0), 0.0)
-        sigma /= sigma.sum(axis=1, keepdims=True)
-        self.work.rounding = max(self.work.rounding, float(np.abs(sigma - points).max()))
-        answer.sigma[states] = sigma
+        answer.sigma[states] = self.work.distributions(points, self.game.joint_legal[states])
 
     def _batch(self, numbers: StageNumbers, j: int, optima: list[FloatArray]) -> BatchSolution:
         """Optimise objective j; earlier ones give way a little where doubles leave no room beside their optima."""
@@ -267,14 +266,7 @@ class StageSolver:
         found = solve_batch(least.pattern, solver=self.solver, time_limit=None, **numbers.parts(0))
         regrets = 0.0 - found.objective / numbers.cost_scales[0]
         worst = int(regrets.argmax())
-        where = ""
-        if self.game.num_states > 1 or self.game.horizon != 1:
-            name = self.game.state_name(int(states[worst]))
-            where = f" at step {step} in {name} (each stage has its share of epsilon)"
-        return NoEquilibrium(
-            f"no recommendations have a regret of at most {epsilon:.6g} for {self.deviations!r}{where}; the least is "
-            f"{regrets[worst]:.6g}. Raise epsilon"
-        )
+        return too_little(self.game, self.deviations, step, int(states[worst]), epsilon, f"{regrets[worst]:.6g}")
 
 
 def _in_units(prices: FloatArray, scales: FloatArray, cost_scales: FloatArray) -> FloatArray:
@@ -285,8 +277,9 @@ def _in_units(prices: FloatArray, scales: FloatArray, cost_scales: FloatArray) -
     return require_finite(found)
 
 
-def _obeyed(sigma: FloatArray, q: FloatArray) -> FloatArray:
-    return np.asarray(np.einsum("sa,sa->s", sigma, q))
+def obeyed(sigma: FloatArray, q: FloatArray) -> FloatArray:
+    """Values of obeying, (.., S), from distributions (S, A) and action values (.., S, A)."""
+    return np.asarray(np.einsum("sa,...sa->...s", sigma, q))
 
 
 def objective_value(
@@ -297,9 +290,9 @@ def objective_value(
     if isinstance(objective, Lexicographic):
         return objective_value(game, objective.objectives[0], step, q, sigma, regrets)
     if isinstance(objective, Linear):
-        return _obeyed(sigma, np.where(game.joint_legal, objective.weights(np.moveaxis(q, 1, 0), states), 0.0))
+        return obeyed(sigma, np.where(game.joint_legal, objective.weights(np.moveaxis(q, 1, 0), states), 0.0))
     if isinstance(objective, Egalitarian):
-        return np.asarray(np.einsum("sa,isa->is", sigma, q).min(axis=0))
+        return np.asarray(obeyed(sigma, q).min(axis=0))
     if isinstance(objective, LeastRegret):
         return np.asarray(regrets.max(axis=0))
     if isinstance(objective, Nearest):

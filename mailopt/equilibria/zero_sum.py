@@ -16,15 +16,14 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from mailopt.deviations import External
-from mailopt.equilibria.backward import reward_span
-from mailopt.equilibria.checks import check_game, check_tolerance
+from mailopt.equilibria.backward import action_values, reward_span
+from mailopt.equilibria.checks import check_tolerance
 from mailopt.equilibria.stages import Work
 from mailopt.errors import InvalidGame, NotConverged
 from mailopt.evaluation.deviating import best_deviation
 from mailopt.evaluation.regret import Regret, regret
-from mailopt.evaluation.values import values
-from mailopt.games.game import MarkovGame
-from mailopt.games.numbers import BoolArray, FloatArray, IntArray
+from mailopt.games.game import MarkovGame, check_game
+from mailopt.games.numbers import FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.programs.stage_numbers import powers
 from mailopt.progress import shown
@@ -77,7 +76,7 @@ def zero_sum_equilibrium(game: MarkovGame, *, tolerance: float = 1e-9, progress:
 
     A finite horizon is solved backwards, V_h(s) = max_x min_y x' (r + P V_{h+1})(s) y. A discounted game is solved by
     strategy iteration: agent 1's stage strategies, agent 0's best response to them, stage games on its values, and so
-    on (Hoffman and Karp 1966), which never is slower than Shapley's value iteration.
+    on (Hoffman and Karp 1966).
 
     Parameters
     ----------
@@ -110,50 +109,37 @@ def zero_sum_equilibrium(game: MarkovGame, *, tolerance: float = 1e-9, progress:
     _require_zero_sum(game)
     stages = _Minimax(game)
     if game.horizon is not None:
-        following = np.zeros((1, game.num_states))
-        rows, state_values = [], []
+        following = np.zeros(game.num_states)
+        rows = []
         with shown(progress, "backward induction", game.horizon) as advance:
             for step in reversed(range(game.horizon)):
-                q = game.reward(step)[:1] + game.kernel(step).expectation(following)
-                found, x, y = stages.solve(q[0])
-                following = found[None]
+                following, x, y = stages.solve(action_values(game, step, following[None])[0])
                 rows.append((x, y))
-                state_values.append(found)
                 advance(1)
         first, second = (np.stack(parts[::-1]) for parts in zip(*rows, strict=True))
         if game.horizon == 1:
             first, second = first[0], second[0]
-        stacked = np.stack(state_values[::-1])
-        return _certified(game, (first, second), stacked[0] if game.horizon == 1 else stacked, stages.work)
-    assert game.discount is not None
+        return _certified(game, (first, second), stages.work)
     goal = tolerance * reward_span(game) / game.occupancy_mass
+    close = goal * game.occupancy_mass / 4.0
     current = np.zeros(game.num_states)
     answers = np.zeros(game.num_states, dtype=np.int64)
     apart = np.inf
     with shown(progress, "strategy iteration", None) as advance:
         for _ in range(_ROUNDS):
-            found, x, y = stages.solve(_ahead(game, current))
-            done = np.abs(found - current).max() <= goal * game.occupancy_mass / 4.0
-            current, answers = _answered(game, y, answers)
-            if done or np.abs(found - current).max() <= goal * game.occupancy_mass / 4.0:
+            found, x, y = stages.solve(action_values(game, 0, current[None])[0])
+            before, (current, answers) = current, _answered(game, y, answers)
+            if min(np.abs(found - before).max(), np.abs(found - current).max()) <= close:
                 policy = CorrelatedPolicy.product([x, y])
                 best, opposed = (best_deviation(game, policy, i, External()).state_values for i in range(2))
                 apart = float((best + opposed).max())
                 if apart <= goal:
-                    obeying = values(game, policy).state_values
-                    assert obeying is not None  # the method is "dp"
-                    return _certified(game, (x, y), obeying[0], stages.work)
+                    return _certified(game, (x, y), stages.work)
             advance(1)
     raise NotConverged(
         f"after {_ROUNDS} rounds what the strategies guarantee in some state is "
         f"{'far' if apart == np.inf else f'{apart:.3g}'} apart, more than {goal:.3g}; raise tolerance = {tolerance:g}"
     )
-
-
-def _ahead(game: MarkovGame, current: FloatArray) -> FloatArray:
-    """Compute action values of agent 0 in a discounted game, (S, A)."""
-    assert game.discount is not None
-    return np.asarray(game.reward(0)[0] + game.discount * game.kernel(0).expectation(current[None])[0])
 
 
 def _answered(game: MarkovGame, y: FloatArray, answers: IntArray) -> tuple[FloatArray, IntArray]:
@@ -171,7 +157,7 @@ def _answered(game: MarkovGame, y: FloatArray, answers: IntArray) -> tuple[Float
         else:
             left = sparse.eye_array(game.num_states) - game.discount * matrix
             found = linalg.spsolve(sparse.csc_array(left), reward)
-        q = np.einsum("sab,sb->sa", _ahead(game, found).reshape(game.num_states, *game.actions), y)
+        q = np.einsum("sab,sb->sa", action_values(game, 0, found[None])[0].reshape(game.num_states, *game.actions), y)
         q = np.where(legal, q, -np.inf)
         better = q.max(axis=1) > q[everywhere, answers] + _NOISE * (1.0 + np.abs(found).max())
         if not better.any():
@@ -195,20 +181,21 @@ def _require_zero_sum(game: MarkovGame) -> None:
         )
 
 
-def _certified(
-    game: MarkovGame, strategies: tuple[FloatArray, FloatArray], state_values: FloatArray, work: Work
-) -> ZeroSumEquilibrium:
+def _certified(game: MarkovGame, strategies: tuple[FloatArray, FloatArray], work: Work) -> ZeroSumEquilibrium:
     """Prove bounds by best responses."""
     policy = CorrelatedPolicy.product(list(strategies))
     found = regret(game, policy, External())
     bests = [best_deviation(game, policy, i, External()) for i in range(2)]
+    state_values = found.obedience.state_values
+    assert state_values is not None  # the method is "dp"
+    state_values = state_values[..., 0, :]
     return ZeroSumEquilibrium(
         value=float(found.obedience.value[0]),
         lower=-bests[1].upper,
         upper=bests[0].upper,
         strategies=strategies,
         policy=policy,
-        state_values=state_values,
+        state_values=state_values[0] if game.horizon == 1 else state_values,
         regret=found,
         work=work,
     )
@@ -258,8 +245,7 @@ class _Minimax:
         apart = np.where(legal, flat - centre[:, None], 0.0)
         scale = powers(apart)
         scaled = (apart * scale[:, None]).reshape(matrix.shape)
-        columns = np.repeat(np.arange(program.num_variables), np.diff(program.matrix.indptr))
-        rows = program.matrix.indices
+        rows, columns = program.matrix.indices, program.entry_columns
         inside = (columns < self.game.actions[0]) & (rows < self.game.actions[1])
         coefficients = np.tile(program.matrix.data, (count, 1))
         coefficients[:, inside] = scaled[:, columns[inside], rows[inside]]
@@ -270,12 +256,5 @@ class _Minimax:
         solved = solve_batch(program, coefficients=coefficients, row_lower=lower, upper=upper)
         self.work.solve_time += solved.solve_time
         self.work.solver, self.work.version = solved.solver, solved.version
-        x, y = self._distribution(solved["x"], first), self._distribution(-solved.duals("against"), second)
+        x, y = self.work.distributions(solved["x"], first), self.work.distributions(-solved.duals("against"), second)
         return solved.objective / scale + centre, x, y
-
-    def _distribution(self, points: FloatArray, legal: BoolArray) -> FloatArray:
-        """Turn points of the solver into distributions."""
-        found = np.where(legal, np.maximum(points, 0.0), 0.0)
-        found /= found.sum(axis=1, keepdims=True)
-        self.work.rounding = max(self.work.rounding, float(np.abs(found - points).max()))
-        return np.asarray(found)

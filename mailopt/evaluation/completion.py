@@ -9,6 +9,7 @@ from mailopt.deviations import Limited, Stagewise
 from mailopt.deviations.base import Recursive
 from mailopt.evaluation.recursion import recursion
 from mailopt.evaluation.rules import Deviate, Problem
+from mailopt.evaluation.stages import distributions
 from mailopt.games.numbers import BoolArray, FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt_solvers import LinearProgram, ProgramBuilder, solve_batch
@@ -127,10 +128,7 @@ class Stage:
         if self.limited:
             makes = np.broadcast_to(np.eye(n, dtype=bool), (game.num_states, n, n)) & legal[:, :, None]
         else:
-            allowed = self.inner.allowed_atoms(game, agent, step)
-            picks = np.ones((game.num_states, len(self.atoms.plays))) if allowed is None else allowed.astype(np.float64)
-            pairs = (picks @ self.atoms.table()).reshape(game.num_states, n, n) > 0
-            makes = pairs & legal[:, :, None] & legal[:, None, :]
+            makes = (self.inner.choices(game, agent, step) > 0) & legal[:, :, None] & legal[:, None, :]
         obeys = makes[:, np.arange(n), np.arange(n)]
         heard = np.where(obeys, np.arange(n), np.where(makes.any(axis=1), makes.argmax(axis=1), -1))  # (S, b)
         told = np.where(heard[..., None] >= 0, self.grid[heard], -1)  # (S, b, K)
@@ -170,10 +168,7 @@ class Stage:
         stays, leaves = (game.unfold(q, self.agent)[:, np.maximum(plays, 0)] for q in (obeying, departing))
         obeys = (plays == np.arange(plays.shape[1]))[..., None]
         gains = game.fold(np.where(plays[..., None] >= 0, np.where(obeys, stays, leaves), 0.0), self.agent)  # (U, W, A)
-        rows, columns = (
-            program.matrix.indices,
-            np.repeat(np.arange(program.num_variables), np.diff(program.matrix.indptr)),
-        )
+        rows, columns = program.matrix.indices, program.entry_columns
         picks, obey = program.rows["picks"].slice, program.rows["obey"].slice
         numbers = np.tile(program.matrix.data, (len(states), 1))
         joint = columns < game.num_joint_actions
@@ -193,8 +188,7 @@ class Stage:
             first = np.eye(len(members))[can[:, members].argmax(axis=1)]
             weights[:, members] = np.where(total > 0, weights[:, members] / np.where(total > 0, total, 1.0), first)
         proved = share * obeying + (1.0 - share) * np.einsum("uw,uwa->ua", weights, gains)
-        sigma = np.where(legal, np.maximum(solved["sigma"], 0.0), 0.0)
-        return np.where(legal, proved, np.inf).min(axis=1), sigma / sigma.sum(axis=1, keepdims=True)
+        return np.where(legal, proved, np.inf).min(axis=1), distributions(solved["sigma"], legal)
 
     def _pattern(self) -> LinearProgram:
         """Minimise T >= sum_g t_g, t_g >= sum of sigma(a) Q(m(a)) over the a told in g, for each map m of g."""

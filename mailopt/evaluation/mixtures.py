@@ -10,20 +10,14 @@ import numpy as np
 from mailopt.deviations import Deviation, DeviationClass, Finite, Stagewise, Swap, check_deviations
 from mailopt.errors import InvalidDeviation, PolicyShape
 from mailopt.evaluation.deviating import best_deviation
+from mailopt.evaluation.recursion import visits_of
 from mailopt.evaluation.regret import regret
 from mailopt.evaluation.rounding import Enclosure, highest
+from mailopt.evaluation.rules import Follow, Problem
 from mailopt.evaluation.stages import stage_gains
 from mailopt.games.game import MarkovGame
-from mailopt.games.numbers import (
-    POLICY,
-    FloatArray,
-    NumberArray,
-    normalised,
-    read_numbers,
-    require_probabilities,
-    require_row_sums,
-)
-from mailopt.games.policy import CorrelatedPolicy, check_policy
+from mailopt.games.numbers import FloatArray, NumberArray, normalised
+from mailopt.games.policy import CorrelatedPolicy, check_policy, read_weights
 
 _STARTS = 8  # policies, the likeliest first, from whose best deviations the ascent begins
 _SWEEPS = 50  # of the ascent
@@ -143,11 +137,7 @@ def _shares(game: MarkovGame, policies: Sequence[CorrelatedPolicy], weights: Num
         raise PolicyShape("policies must be a list of at least one policy")
     for policy in policies:
         check_policy(game, policy)
-    mix, _ = read_numbers(weights, POLICY, "weights", ("policy",))
-    if mix.shape != (len(policies),):
-        raise PolicyShape(f"weights have shape {mix.shape}, expected ({len(policies)},)")
-    require_probabilities(mix, POLICY, "weights", ("policy",))
-    require_row_sums(np.asarray(mix.sum()), POLICY, "weights", ())
+    mix, _ = read_weights(weights, len(policies))
     return normalised(mix, np.asarray(mix.sum()))
 
 
@@ -174,7 +164,8 @@ def _ascended(
     n = game.actions[agent]
     reached = -np.inf
     for _ in range(_SWEEPS):
-        visits = [_visits(game, policy, agent, phi) for policy in policies]
+        follow = Follow(Deviation(agent, np.stack(phi)))
+        visits = [visits_of(Problem(game, policy), follow)[:, 0] for policy in policies]
         following = [np.zeros((1, game.num_states)) for _ in policies]
         for h in reversed(range(game.horizon)):
             gains = []
@@ -190,13 +181,3 @@ def _ascended(
             break
         reached = value
     return Deviation(agent, np.stack(phi))
-
-
-def _visits(game: MarkovGame, policy: CorrelatedPolicy, agent: int, phi: list[FloatArray]) -> list[FloatArray]:
-    """State distributions if an agent deviates."""
-    found = [game.initial_distribution]
-    for h in range(len(phi) - 1):
-        told = game.unfold(policy.at(h), agent)
-        played = game.fold(np.swapaxes(phi[h], 1, 2) @ told, agent)
-        found.append(game.kernel(h).push_forward(found[-1][:, None] * played))
-    return found

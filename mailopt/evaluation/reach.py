@@ -31,16 +31,13 @@ class Wander(Deviating):
     def plays(self, problem: Problem, step: int) -> FloatArray:
         """See :class:`Deviating`."""
         game, agent = problem.game, self.agents[0]
-        n, size = game.actions[agent], game.num_states
         limited = isinstance(self.deviations, Limited)
         inner = self.deviations.inner if isinstance(self.deviations, Limited) else self.deviations
         assert isinstance(inner, Stagewise)
-        atoms, allowed = inner.atoms(n, agent), inner.allowed_atoms(game, agent, step)
-        picks = np.ones((size, len(atoms.plays))) if allowed is None else allowed.astype(np.float64)
-        phi = (picks @ atoms.table()).reshape(size, n, n)
+        phi = inner.choices(game, agent, step)
         if not limited:
             return np.asarray(phi / phi.sum(axis=2, keepdims=True))[None]
-        obey = np.broadcast_to(np.eye(n), phi.shape)
+        obey = np.broadcast_to(np.eye(game.actions[agent]), phi.shape)
         phi = phi + obey
         return np.stack([obey] + [phi / phi.sum(axis=2, keepdims=True)] * (self.layers - 1))
 

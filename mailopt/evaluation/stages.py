@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mailopt.errors import InvalidNumber, InvalidOption
 from mailopt.games.game import MarkovGame
-from mailopt.games.numbers import FloatArray
+from mailopt.games.numbers import BoolArray, FloatArray
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 Method = Literal["auto", "dp", "lp"]
@@ -45,3 +45,9 @@ def stage_gains(game: MarkovGame, sigma: FloatArray, q: FloatArray, agent: int) 
     This is U + K V of the deviation occupancy program, without ever forming K.
     """
     return np.asarray(game.unfold(sigma, agent) @ np.swapaxes(game.unfold(q, agent), -1, -2))
+
+
+def distributions(points: FloatArray, legal: BoolArray) -> FloatArray:
+    """Turn a solver's points (K, N) into distributions: 0 where illegal or below 0, and the sum divided out."""
+    found = np.where(legal, np.maximum(points, 0.0), 0.0)
+    return np.asarray(found / found.sum(axis=1, keepdims=True))

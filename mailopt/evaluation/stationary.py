@@ -77,7 +77,7 @@ def _tightened(program: LinearProgram, problem: Problem, agent: int) -> LinearPr
     n = problem.game.actions[agent]
     most = np.repeat((reach + error) * (1.0 + 1e-9), n * n)
     matrix, same, x = program.matrix, program.rows["same"].slice, program.variables["x"].slice
-    columns = np.repeat(np.arange(program.num_variables), np.diff(matrix.indptr))
+    columns = program.entry_columns
     tied = (matrix.indices >= same.start) & (columns >= x.start) & (columns < x.stop) & (matrix.indices < same.stop)
     data = matrix.data.copy()
     data[tied] *= most[matrix.indices[tied] - same.start]

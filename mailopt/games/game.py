@@ -255,6 +255,11 @@ class MarkovGame:
         return int(self.initial.size)
 
     @property
+    def is_normal_form(self) -> bool:
+        """Whether there is one state and horizon 1."""
+        return self.num_states == 1 and self.horizon == 1
+
+    @property
     def num_joint_actions(self) -> int:
         """Number of joint actions A."""
         return math.prod(self.actions)
@@ -332,6 +337,12 @@ class MarkovGame:
         agents = f"{self.num_agents} agent{'s' * (self.num_agents > 1)} with {self.actions} actions"
         states = f"{self.num_states} state{'s' * (self.num_states > 1)}"
         return f"MarkovGame({agents}, {states}, {time}, {layout} transitions)"
+
+
+def check_game(game: object) -> None:
+    """Raise :class:`~mailopt.errors.InvalidGame` unless this is a game."""
+    if not isinstance(game, MarkovGame):
+        raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
 
 
 def flatten_joint(parts: Iterable[Any], counts: Iterable[int]) -> Any:

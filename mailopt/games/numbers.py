@@ -217,7 +217,4 @@ def fractions_of(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def as_fractions(doubles: FloatArray, exact: Exact) -> npt.NDArray[Any]:
     """Every entry as the exact rational that was given."""
-    result = np.empty(doubles.shape, dtype=object)
-    for index, value in np.ndenumerate(doubles):
-        result[index] = exact.get(index, Fraction(float(value)))
-    return result
+    return fractions_of(as_given(doubles, exact))

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mailopt.errors import IllegalAction, InvalidGame, InvalidPolicy
-from mailopt.games.game import MarkovGame, flatten_joint
+from mailopt.errors import IllegalAction, InvalidPolicy
+from mailopt.games.game import MarkovGame, check_game, flatten_joint
 from mailopt.games.numbers import (
     POLICY,
     Exact,
@@ -237,11 +237,7 @@ class CorrelatedPolicy:
         """
         if len(policies) == 0:
             raise POLICY.shape("a mixture needs at least one policy")
-        mix, exact = read_numbers(weights, POLICY, "weights", ("policy",))
-        if mix.shape != (len(policies),):
-            raise POLICY.shape(f"weights have shape {mix.shape}, expected ({len(policies)},)")
-        require_probabilities(mix, POLICY, "weights", ("policy",))
-        require_row_sums(np.asarray(mix.sum()), POLICY, "weights", ())
+        mix, exact = read_weights(weights, len(policies))
         shapes = {p.probabilities.shape for p in policies}
         if len({shape[-2:] for shape in shapes}) > 1 or len({shape for shape in shapes if len(shape) == 3}) > 1:
             raise POLICY.shape(f"policies of different shapes cannot be mixed: {sorted(shapes)}")
@@ -291,6 +287,16 @@ class CorrelatedPolicy:
         return f"CorrelatedPolicy({steps}, {states}, {self.num_joint_actions} joint actions)"
 
 
+def read_weights(weights: NumberArray, count: int) -> tuple[FloatArray, Exact]:
+    """Read the probabilities with which policies are drawn, as :func:`read_numbers` does; validated."""
+    mix, exact = read_numbers(weights, POLICY, "weights", ("policy",))
+    if mix.shape != (count,):
+        raise POLICY.shape(f"weights have shape {mix.shape}, expected ({count},)")
+    require_probabilities(mix, POLICY, "weights", ("policy",))
+    require_row_sums(np.asarray(mix.sum()), POLICY, "weights", ())
+    return mix, exact
+
+
 def check_policy(game: MarkovGame, policy: CorrelatedPolicy) -> None:
     """Raise unless the first is a game and the second a policy that fits it.
 
@@ -299,8 +305,7 @@ def check_policy(game: MarkovGame, policy: CorrelatedPolicy) -> None:
     InvalidGame, InvalidPolicy
         Something else was given; PolicyShape and IllegalAction as :meth:`CorrelatedPolicy.check` says.
     """
-    if not isinstance(game, MarkovGame):
-        raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
+    check_game(game)
     if not isinstance(policy, CorrelatedPolicy):
         raise InvalidPolicy(f"the policy is a {type(policy).__name__}; give a CorrelatedPolicy(array)")
     policy.check(game)

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from mailopt.deviations import DeviationClass, Swap
-from mailopt.errors import GameNumber, GameShape, InvalidGame, InvalidOption
-from mailopt.games.game import MarkovGame
+from mailopt.errors import GameNumber, GameShape, InvalidOption
+from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import FloatArray
 from mailopt.programs.equilibrium import StageProgram, check_epsilon
 from mailopt.programs.flow import flow as flow_program
@@ -49,8 +49,7 @@ def flow(game: MarkovGame, mu: cp.Expression) -> list[cp.Constraint]:
     GameShape, InvalidGame, InvalidOption
         Another number of entries; no game; no cvxpy expression.
     """
-    if not isinstance(game, MarkovGame):
-        raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
+    check_game(game)
     program = flow_program(game)
     flat = _flat(mu, program.num_variables, "mu", f"T S A = {program.variables['mu'].shape}")
     found = [flat >= 0, program.matrix @ flat == program.row_upper]
@@ -92,8 +91,7 @@ def obedience(
     GameShape, GameNumber, InvalidDeviation, InvalidOption
         Something does not fit; a game of several steps without action values.
     """
-    if not isinstance(game, MarkovGame):
-        raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
+    check_game(game)
     size, legal = game.num_states * game.num_joint_actions, game.joint_legal.ravel()
     flat = _flat(sigma, size, "sigma", f"S A = {game.joint_legal.shape}")
     ones = sparse.kron(sparse.eye_array(game.num_states), np.ones((1, game.num_joint_actions)), format="csr")

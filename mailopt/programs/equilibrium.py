@@ -29,7 +29,7 @@ from scipy import sparse
 
 from mailopt.deviations import DeviationClass, Stagewise, Swap, check_deviations
 from mailopt.errors import InvalidDeviation, InvalidGame, InvalidOption
-from mailopt.games.game import MarkovGame
+from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import IntArray
 from mailopt.programs.objectives import (
     Convex,
@@ -90,9 +90,8 @@ def equilibrium(
     >>> solve(mo.programs.equilibrium(chicken))["sigma"].round(12)
     array([0.  , 0.25, 0.25, 0.5 ])
     """  # noqa: D400 - the program ends the first line
-    if not isinstance(game, MarkovGame):
-        raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
-    if game.num_states > 1 or game.horizon != 1:
+    check_game(game)
+    if not game.is_normal_form:
         raise InvalidGame(
             f"{game!r} is no normal form; its equilibria are those of a program for each stage, see "
             f"correlated_equilibrium"
@@ -155,13 +154,9 @@ class StageProgram:
             self.simple = [False] * game.num_agents
         self._entries: dict[str, tuple[Block, Block, IntArray, IntArray]] = {}
         self.pattern = self._assembled()
-        self._keys = (
-            np.repeat(np.arange(self.pattern.num_variables), np.diff(self.pattern.matrix.indptr))
-            * self.pattern.num_rows
-            + self.pattern.matrix.indices
-        )
+        keys = self.pattern.entry_columns * self.pattern.num_rows + self.pattern.matrix.indices
         self._positions = {
-            name: np.searchsorted(self._keys, (columns + variables.start) * self.pattern.num_rows + rows + block.start)
+            name: np.searchsorted(keys, (columns + variables.start) * self.pattern.num_rows + rows + block.start)
             for name, (block, variables, rows, columns) in self._entries.items()
         }
 
@@ -258,6 +253,23 @@ class StageProgram:
     def incentives(self, agent: int) -> tuple[IntArray, IntArray, IntArray]:
         """For each entry of an agent's incentive rows its atom, the joint action obeyed and the one played instead."""
         return (self._entries[f"incentive {agent}"][2], *self._told[agent])
+
+    def gains(self, agent: int, payoffs: Numbers) -> Numbers:
+        """Compute what atoms gain at joint actions of a normal form, (W, A), from payoffs (A,); 0 where illegal."""
+        picked, obeyed, deviated = self.incentives(agent)
+        legal, zero = self.game.joint_legal[0], payoffs[0] * 0
+        found = np.full((len(self.atoms[agent].plays), payoffs.size), zero, dtype=payoffs.dtype)
+        playable = legal[obeyed] & legal[deviated]
+        found[picked, obeyed] = np.where(playable, payoffs[deviated] - payoffs[obeyed], zero)
+        return found
+
+    def laid_out(self, multipliers: Sequence[Sequence[Numbers]]) -> tuple[Numbers, ...]:
+        """Lay out prices of T stages, (S, W) for each agent, as the atoms: (T, S, ..); for a normal form just (..)."""
+        lead = () if self.game.is_normal_form else (len(multipliers), self.game.num_states)
+        return tuple(
+            np.stack([stage[i] for stage in multipliers]).reshape(*lead, *atoms.shape)
+            for i, atoms in enumerate(self.atoms)
+        )
 
     def positions(self, name: str) -> IntArray:
         """Where the numbers of this name stand among the stored entries of A."""

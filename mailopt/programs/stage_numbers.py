@@ -231,8 +231,7 @@ class StageNumbers:
         """Return the k-th program in fractions."""
         pattern = self.stage.pattern
         parts = {name: values[k] for name, values in self.parts(j).items()}
-        columns = np.repeat(np.arange(pattern.num_variables), np.diff(pattern.matrix.indptr))
-        places = zip(pattern.matrix.indices.tolist(), columns.tolist(), strict=True)
+        places = zip(pattern.matrix.indices.tolist(), pattern.entry_columns.tolist(), strict=True)
         return ExactProgram(
             list(parts["costs"]),
             dict(zip(places, parts["coefficients"].tolist(), strict=True)),

@@ -174,7 +174,7 @@ class _Data:
         self.count = counts.pop()
         matrix = program.matrix
         entries, ones = np.arange(matrix.nnz), np.ones(matrix.nnz)
-        self._columns = np.repeat(np.arange(program.num_variables), np.diff(matrix.indptr))
+        self._columns = program.entry_columns
         self._to_rows = sparse.csr_array((ones, (entries, matrix.indices)), shape=(matrix.nnz, program.num_rows))
         self._to_columns = sparse.csr_array((ones, (entries, self._columns)), shape=(matrix.nnz, program.num_variables))
         for k in np.flatnonzero(self._suspect()):

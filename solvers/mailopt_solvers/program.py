@@ -315,6 +315,11 @@ class LinearProgram:
         return LinearProgram, (*arrays, self.sense, self.offset, dict(self.variables), dict(self.rows))
 
     @property
+    def entry_columns(self) -> npt.NDArray[np.int64]:
+        """Column of each stored entry of A; its row is in ``matrix.indices``."""
+        return np.repeat(np.arange(self.num_variables), np.diff(self.matrix.indptr))
+
+    @property
     def numbers(self) -> Numbers:
         """Everything that :meth:`changed` can change."""
         return Numbers(self.costs, self.matrix.data, self.row_lower, self.row_upper, self.lower, self.upper)
