@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg, sparse
 
-from mailopt.games.numbers import BoolArray, FloatArray
+from mailopt.games.numbers import BoolArray, FloatArray, IntArray
 from mailopt.programs.objectives import Convex, MaximumEntropy
 from mailopt_solvers import LinearProgram, ProgramBuilder, SolverFailed, solve
 
@@ -62,53 +62,61 @@ def convex_point(program: LinearProgram, objective: Convex) -> ConvexPoint:
     import cvxpy  # noqa: PLC0415 - takes long
 
     started = time.perf_counter()
-    cp: Any = cvxpy  # its names are made at run time
     matrix, sides, rows = _inequalities(program)
     inside, implied = _relative_interior(program, matrix, sides)
     block = program.variables["sigma"].slice
     kept, prices = np.flatnonzero(~implied), np.zeros(program.num_rows)
     equal, values = _equalities(program)
     flat = sparse.vstack([equal, matrix[implied]], format="csr")
+
+    def found(x: FloatArray) -> ConvexPoint:
+        return ConvexPoint(x[block], prices, "clarabel", clarabel.__version__, time.perf_counter() - started)
+
+    z: Any = cvxpy.Variable(program.num_variables)
+    inequality = matrix[kept] @ z <= sides[kept]
+    equality = flat @ z == np.concatenate((values, sides[implied]))
+    positive = np.flatnonzero(~_zeros(program, implied)[block])
+    outcome = _maximised(objective, z[block], positive, [inequality, equality])
+    if outcome != cvxpy.OPTIMAL:
+        basis = _directions(flat)
+        if not basis.shape[1]:
+            return found(inside)
+        y: Any = cvxpy.Variable(basis.shape[1])
+        z = inside + basis @ y
+        inequality = (matrix[kept] @ basis) @ y <= sides[kept] - matrix[kept] @ inside
+        moving = np.flatnonzero(np.abs(basis[block]).max(axis=1) > 0)
+        outcome = _maximised(objective, z[block], moving, [inequality])
+    if outcome != cvxpy.OPTIMAL:
+        raise SolverFailed(f"Clarabel ended with {outcome} on {objective!r} over {program!r}")
+    of_row = rows[kept] >= 0
+    prices[rows[kept][of_row]] = inequality.dual_value[of_row]
+    return found(np.asarray(z.value))
+
+
+def _maximised(objective: Convex, sigma: Any, positive: IntArray, constraints: list[Any]) -> str:
+    """Maximise, with looser and looser tolerances until there is an optimum; say how it ended.
+
+    Entropy is taken over the entries that can be positive: at the others a solver's point may be below 0.
+    """
+    import cvxpy  # noqa: PLC0415 - takes long
+
+    cp: Any = cvxpy  # its names are made at run time
+    entropy = isinstance(objective, MaximumEntropy)
+    goal = cp.Maximize(cp.sum(cp.entr(sigma[positive])) if entropy else -cp.sum_squares(sigma))
     outcome = "nothing"
-    for reduced in (False, True):
-        if reduced:
-            basis = _directions(flat)
-            if not basis.shape[1]:
-                return ConvexPoint(inside[block], prices, "clarabel", clarabel.__version__, _since(started))
-            z: Any = cp.Variable(basis.shape[1])
-            x, sides_kept = inside + basis @ z, []
-            inequality = (matrix[kept] @ basis) @ z <= sides[kept] - matrix[kept] @ inside
-            moving = np.flatnonzero(np.abs(basis[block]).max(axis=1) > 0)
-        else:
-            z = cp.Variable(program.num_variables)
-            x, sides_kept = z, [flat @ z == np.concatenate((values, sides[implied]))]
-            inequality = matrix[kept] @ z <= sides[kept]
-            moving = np.flatnonzero(~_zeros(program, implied)[block])
-        if isinstance(objective, MaximumEntropy):
-            goal = cp.Maximize(cp.sum(cp.entr(x[block][moving])))
-        else:
-            goal = cp.Maximize(-cp.sum_squares(x[block]))
-        for options in _OPTIONS:
-            problem = cp.Problem(goal, [inequality, *sides_kept])  # a solved one would keep its options
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # "may be inaccurate": such a point is not taken
-                warnings.simplefilter("ignore", RuntimeWarning)  # of evaluating a point that diverged
-                try:
-                    problem.solve(solver=cp.CLARABEL, **options)
-                except cp.SolverError as error:
-                    outcome = str(error)
-                    continue
-            outcome = problem.status
-            if outcome == cp.OPTIMAL:
-                of_row = rows[kept] >= 0
-                prices[rows[kept][of_row]] = inequality.dual_value[of_row]
-                found = np.asarray(x.value)[block]
-                return ConvexPoint(found, prices, "clarabel", clarabel.__version__, _since(started))
-    raise SolverFailed(f"Clarabel ended with {outcome} on {objective!r} over {program!r}")
-
-
-def _since(started: float) -> float:
-    return time.perf_counter() - started
+    for options in _OPTIONS:
+        problem = cp.Problem(goal, constraints)  # a solved one would keep its options
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # "may be inaccurate": such a point is not taken
+            warnings.simplefilter("ignore", RuntimeWarning)  # of evaluating a point that diverged
+            try:
+                problem.solve(solver=cp.CLARABEL, **options)
+                outcome = str(problem.status)
+            except cp.SolverError as error:
+                outcome = str(error)
+        if outcome == cp.OPTIMAL:
+            break
+    return outcome
 
 
 def _zeros(program: LinearProgram, implied: BoolArray) -> BoolArray:
@@ -120,7 +128,7 @@ def _zeros(program: LinearProgram, implied: BoolArray) -> BoolArray:
     return found
 
 
-def _inequalities(program: LinearProgram) -> tuple[sparse.csr_array, FloatArray, np.ndarray[Any, Any]]:
+def _inequalities(program: LinearProgram) -> tuple[sparse.csr_array, FloatArray, IntArray]:
     """All inequalities as G x <= g, and for each the row whose upper bound it is, -1 for others."""
     a, eye = sparse.csr_array(program.matrix), sparse.eye_array(program.num_variables, format="csr")
     same = program.row_lower == program.row_upper

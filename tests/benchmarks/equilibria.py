@@ -8,31 +8,19 @@ medians over repetitions in which the two sides take turns.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
-from scipy import sparse
 
 import mailopt as mo
 from mailopt.equilibria import stages
 from mailopt_solvers import LinearProgram, solve_batch
+from tests.benchmarks.evaluation import random_game
 from tests.benchmarks.lp_layer import bare_highs, bare_solve
-from tests.benchmarks.turns import side_by_side, timed
-
-
-def random_game(states: int, actions: tuple[int, ...], horizon: int) -> mo.MarkovGame:
-    """Rewards in [0, 1], five successors for each state and joint action."""
-    rng, joint = np.random.default_rng(0), int(np.prod(actions))
-    rows = np.repeat(np.arange(states * joint), 5)
-    entries = (rng.dirichlet(np.ones(5), size=states * joint).ravel(), (rows, rng.integers(states, size=rows.size)))
-    transitions = sparse.csr_array(entries, shape=(states * joint, states))
-    rewards, start = rng.random((len(actions), states, joint)), np.full(states, 1 / states)
-    return mo.MarkovGame(transitions, rewards, start, actions, horizon=horizon)
+from tests.benchmarks.turns import print_tables, side_by_side, timed
 
 
 def recorded(game: mo.MarkovGame, deviations: mo.DeviationClass) -> list[LinearProgram]:
@@ -53,7 +41,7 @@ def recorded(game: mo.MarkovGame, deviations: mo.DeviationClass) -> list[LinearP
 def induction(quick: bool) -> Table:
     """Backward induction over all stages against its programs alone."""
     states, horizon = (30, 5) if quick else (1000, 50)
-    game = random_game(states, (3, 3), horizon)
+    game, _ = random_game(states, (3, 3), "sparse", horizon)
     title = f"{states} states x {horizon} steps of 3 x 3 games, welfare"
     table = Table("class", "stages by program", "bare HiGHS s", "backward induction s", "ratio", title=title)
     for deviations in (mo.Swap(), mo.External()):
@@ -75,7 +63,7 @@ def induction(quick: bool) -> Table:
 def others(quick: bool) -> Table:
     """The other ways to an equilibrium, timed once."""
     states, horizon = (20, 4) if quick else (300, 20)
-    game = random_game(states, (3, 3), horizon)
+    game, _ = random_game(states, (3, 3), "sparse", horizon)
     learner = mo.CorrelatedPolicy.uniform(game)
     table = Table("what", "seconds", title=f"{states} states x {horizon} steps of 3 x 3 games")
     epsilon = mo.regret(game, learner).value / 4
@@ -93,12 +81,7 @@ def others(quick: bool) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small games, few repetitions: shows that it runs")
-    quick = parser.parse_args(arguments).quick
-    console = Console()
-    for table in (induction, others):
-        console.print(table(quick))
+    print_tables(__doc__, (induction, others), arguments)
 
 
 if __name__ == "__main__":

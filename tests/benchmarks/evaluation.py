@@ -7,12 +7,10 @@ Ratios are medians over repetitions in which the two sides take turns; the const
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from scipy import sparse
 
@@ -21,12 +19,14 @@ from mailopt.deviations import Stagewise
 from mailopt.evaluation.recursion import recursion
 from mailopt.evaluation.rules import Deviate, Obey, Problem
 from mailopt.evaluation.stages import stage_gains
-from tests.benchmarks.turns import side_by_side, timed
+from tests.benchmarks.turns import print_tables, side_by_side, timed
 
 HORIZON = 20
 
 
-def random_game(states: int, actions: tuple[int, ...], layout: str) -> tuple[mo.MarkovGame, mo.CorrelatedPolicy]:
+def random_game(
+    states: int, actions: tuple[int, ...], layout: str, horizon: int = HORIZON
+) -> tuple[mo.MarkovGame, mo.CorrelatedPolicy]:
     """Rewards in [0, 1]; five successors per state and joint action if sparse, one if deterministic."""
     rng, joint = np.random.default_rng(0), math.prod(actions)
     transitions: object = rng.integers(states, size=(states, joint))
@@ -37,7 +37,7 @@ def random_game(states: int, actions: tuple[int, ...], layout: str) -> tuple[mo.
         entries = (rng.dirichlet(np.ones(5), size=states * joint).ravel(), (rows, rng.integers(states, size=rows.size)))
         transitions = sparse.csr_array(entries, shape=(states * joint, states))
     rewards, start = rng.random((len(actions), states, joint)), np.full(states, 1 / states)
-    game = mo.MarkovGame(transitions, rewards, start, actions, horizon=HORIZON)
+    game = mo.MarkovGame(transitions, rewards, start, actions, horizon=horizon)
     return game, mo.CorrelatedPolicy(rng.dirichlet(np.ones(joint), size=states))
 
 
@@ -110,12 +110,7 @@ def constants(quick: bool) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small games, few repetitions")
-    quick = parser.parse_args(arguments).quick
-    console = Console()
-    for table in (enclosures, constants):
-        console.print(table(quick))
+    print_tables(__doc__, (enclosures, constants), arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Every number is a median over repetitions in which the two sides take turns, so 
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -15,14 +14,13 @@ from typing import Any
 import cvxpy as cp
 import highspy
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from scipy import sparse
 
 import mailopt as mo
 from mailopt_solvers import Highs, HighsSession, LinearProgram, ProgramBuilder, solve, solve_batch
 from mailopt_solvers.backends.highs import HighsModel
-from tests.benchmarks.turns import side_by_side
+from tests.benchmarks.turns import print_tables, side_by_side
 
 # Assembly and hand-over of large programs
 
@@ -192,12 +190,7 @@ def against_cvxpy(quick: bool) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small instances, few repetitions")
-    quick = parser.parse_args(arguments).quick
-    console = Console()
-    for table in (small, against_cvxpy, hand_over):
-        console.print(table(quick))
+    print_tables(__doc__, (small, against_cvxpy, hand_over), arguments)
 
 
 if __name__ == "__main__":
