@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 
 import numpy as np
 
@@ -197,7 +198,9 @@ def correlated_equilibrium(
     if exact:
         found = exact_equilibrium(game, stages.program, objectives, allowed)
         policy, multipliers = found.policy, tuple(m.astype(np.float64) for m in found.multipliers)
-        work = Work(found.stages, found.stages, time.perf_counter() - started, 0.0, "exact", "python-flint")
+        work = Work(
+            found.stages, found.stages, time.perf_counter() - started, 0.0, "python-flint", version("python-flint")
+        )
         offered = [q.astype(np.float64) for q in found.action_values]
         certified = regret(game, policy, deviations)
         bound = None if found.objective is None else float(found.objective)
