@@ -26,6 +26,7 @@ from mailopt_solvers.exact import ExactProgram, ExactSolution, solve_exact
 from mailopt_solvers.mixed_integer import MixedIntegerSolution, solve_mixed_integer
 from mailopt_solvers.mps import read_mps, write_mps
 from mailopt_solvers.program import Block, LinearProgram
+from mailopt_solvers.quadratic import QuadraticSolution, solve_quadratic
 from mailopt_solvers.registry import Selection, available_solvers, missing_solvers, select_solver, solver_named
 from mailopt_solvers.session import HighsSession
 from mailopt_solvers.solution import PointStatus, Solution, Termination
@@ -52,6 +53,7 @@ __all__ = [
     "Ortools",
     "PointStatus",
     "ProgramBuilder",
+    "QuadraticSolution",
     "Request",
     "Scipy",
     "Selection",
@@ -74,6 +76,7 @@ __all__ = [
     "solve_batch",
     "solve_exact",
     "solve_mixed_integer",
+    "solve_quadratic",
     "solver_named",
     "write_mps",
 ]
