@@ -80,6 +80,46 @@ class DeviationDistribution(InvalidDeviation, NotADistribution):
     """A deviation row that does not sum to one."""
 
 
+class InvalidDemonstrations(MailoptError, ValueError):
+    """Demonstrations that do not make sense, by themselves or in the game at hand."""
+
+
+class DemonstrationShape(InvalidDemonstrations, WrongShape):
+    """Demonstrations whose shape, type or horizon does not fit the game."""
+
+
+class DemonstrationNumber(InvalidDemonstrations, InvalidNumber):
+    """A weight or count that is negative, not finite, or no number."""
+
+
+class IllegalDemonstration(InvalidDemonstrations):
+    """A demonstrated joint action that is illegal in its state."""
+
+
+class ImpossibleTransition(InvalidDemonstrations):
+    """A demonstrated start or transition that has probability 0 in the game."""
+
+
+class EmptyDemonstrations(InvalidDemonstrations):
+    """No demonstrations at all, or none of some step."""
+
+
+class InvalidPolicyClass(MailoptError, ValueError):
+    """A class of policies that does not fit the game, or that a learner cannot optimise over."""
+
+
+class InfeasibleClass(MailoptError, ValueError):
+    """A class that holds no policy; the message names constraints that exclude each other."""
+
+
+class ExpertFailed(MailoptError):
+    """An expert that was asked for its recommendations raised an error."""
+
+
+class SimulatorFailed(MailoptError):
+    """A simulator raised an error, or returned something that is no state."""
+
+
 class CoverageError(MailoptError, ValueError):
     """Something that must be known is not: the message names the steps and states."""
 
@@ -122,14 +162,22 @@ class GameTooLarge(MailoptError, ValueError):
 
 __all__ = [
     "CoverageError",
+    "DemonstrationNumber",
+    "DemonstrationShape",
     "DeviationDistribution",
     "DeviationNumber",
     "DeviationShape",
+    "EmptyDemonstrations",
+    "ExpertFailed",
     "GameDistribution",
     "GameNumber",
     "GameShape",
     "GameTooLarge",
     "IllegalAction",
+    "IllegalDemonstration",
+    "ImpossibleTransition",
+    "InfeasibleClass",
+    "InvalidDemonstrations",
     "InvalidDeviation",
     "InvalidFile",
     "InvalidGame",
@@ -137,6 +185,7 @@ __all__ = [
     "InvalidNumber",
     "InvalidOption",
     "InvalidPolicy",
+    "InvalidPolicyClass",
     "MailoptError",
     "MalformedFile",
     "MissingDependency",
@@ -147,6 +196,7 @@ __all__ = [
     "PolicyDistribution",
     "PolicyNumber",
     "PolicyShape",
+    "SimulatorFailed",
     "SolverError",
     "SolverFailed",
     "SolverNotInstalled",

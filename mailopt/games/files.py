@@ -43,7 +43,7 @@ def load_game(path: str | Path) -> MarkovGame:
     MarkovGame(2 agents with (2, 2) actions, 1 state, horizon 1, deterministic transitions)
     """
     npz = storage.is_npz(path)
-    with _naming(path):
+    with naming(path):
         if npz:
             return npz_format.read_game(storage.read_npz(path, *_GAME))
         return json_format.read_game(storage.read_json(path, *_GAME))
@@ -72,7 +72,7 @@ def load_policy(path: str | Path, game: MarkovGame) -> CorrelatedPolicy:
         The file cannot be opened.
     """
     npz = storage.is_npz(path)
-    with _naming(path):
+    with naming(path):
         if npz:
             policy = npz_format.read_policy(storage.read_npz(path, *_POLICY))
         else:
@@ -91,7 +91,7 @@ def save_policy(policy: CorrelatedPolicy, path: str | Path, game: MarkovGame) ->
 
 
 @contextmanager
-def _naming(path: str | Path) -> Iterator[None]:
+def naming(path: str | Path) -> Iterator[None]:
     """Begin the message of every error with the file's name."""
     try:
         yield

@@ -25,7 +25,7 @@ from mailopt.games.policy import CorrelatedPolicy
 _MAX_ENTRIES = 2**27  # of one array, 1 GiB
 
 
-class _Names:
+class Names:
     """Turns indices or names of a file into indices."""
 
     def __init__(
@@ -41,12 +41,15 @@ class _Names:
         self._counts = tuple(actions)
 
     def state(self, given: object, where: str) -> int:
+        """Number of a state given by index or name."""
         return _index(given, self._num_states, self._states, f"{where}: state")
 
     def action(self, agent: int, given: object, where: str) -> int:
+        """Number of an agent's action given by index or name."""
         return _index(given, self._counts[agent], self._actions[agent], f"{where}: action of agent {agent}")
 
     def joint(self, given: object, where: str) -> int:
+        """Flat joint action, from a list of one action per agent."""
         if not isinstance(given, list) or len(given) != len(self._counts):
             raise MalformedFile(f"{where}: {given!r} is not a list of one action per agent ({len(self._counts)})")
         actions = [self.action(agent, action, where) for agent, action in enumerate(given)]
@@ -75,7 +78,7 @@ def read_game(fields: storage.JsonFields) -> MarkovGame:
         fields.take("action_names", lambda v, w: [_strings(names, w) for names in storage.items(v, w)], default=None),
         tuple(actions),
     )
-    names = _Names(num_states, actions, state_names, action_names)
+    names = Names(num_states, actions, state_names, action_names)
     num_joint = math.prod(actions)
     legal = _legal_from_json(fields.take("legal", storage.items, default=[]), names, len(actions))
     transitions = fields.take("transitions", storage.items)
@@ -86,7 +89,7 @@ def read_game(fields: storage.JsonFields) -> MarkovGame:
             f"transitions: {len(transitions)} entries for {needed} legal pairs of state and joint action; "
             f"state {state}, joint action {joint} has none. Give it a successor, or declare an action of it illegal"
         )
-    _limit("game", num_states, num_joint, len(actions))
+    require_size("game", num_states, num_joint, len(actions))
     masks = [np.ones((num_states, n), dtype=bool) for n in actions]
     for state, lists in legal.items():
         for mask, allowed in zip(masks, lists, strict=True):
@@ -94,8 +97,8 @@ def read_game(fields: storage.JsonFields) -> MarkovGame:
             mask[state, allowed] = True
 
     initial: dict[Index, Number] = {}
-    for place, entry in _entries(fields.take("initial", storage.items), "initial", (2,)):
-        _put(initial, (names.state(entry[0], place),), storage.number(entry[1], place), place)
+    for place, entry in numbered_entries(fields.take("initial", storage.items), "initial", (2,)):
+        put_once(initial, (names.state(entry[0], place),), storage.number(entry[1], place), place)
     start = np.zeros(num_states, dtype=object)
     for index, value in initial.items():
         start[index] = value
@@ -120,10 +123,10 @@ def read_game(fields: storage.JsonFields) -> MarkovGame:
     return game
 
 
-def _legal_from_json(rows: Sequence[object], names: _Names, num_agents: int) -> dict[int, list[list[int]]]:
+def _legal_from_json(rows: Sequence[object], names: Names, num_agents: int) -> dict[int, list[list[int]]]:
     """Legal actions per agent, for the states that have an entry."""
     found: dict[int, list[list[int]]] = {}
-    for place, (given, lists) in _entries(rows, "legal", (2,)):
+    for place, (given, lists) in numbered_entries(rows, "legal", (2,)):
         state = names.state(given, place)
         if state in found or not isinstance(lists, list) or len(lists) != num_agents:
             raise MalformedFile(f"{place}: expected one list of actions per agent, once for each state")
@@ -137,11 +140,11 @@ def _legal_from_json(rows: Sequence[object], names: _Names, num_agents: int) -> 
 
 
 def _first_missing(
-    transitions: Sequence[object], names: _Names, legal: Mapping[int, list[list[int]]], actions: Sequence[int]
+    transitions: Sequence[object], names: Names, legal: Mapping[int, list[list[int]]], actions: Sequence[int]
 ) -> tuple[int, tuple[int, ...]]:
     """First legal pair of state and joint action without a transition, if there are too few transitions."""
     given: dict[int, set[int]] = {}
-    for place, entry in _entries(transitions, "transitions", (4, 5)):
+    for place, entry in numbered_entries(transitions, "transitions", (4, 5)):
         given.setdefault(names.state(entry[0], place), set()).add(names.joint(entry[1], place))
     everything = [range(n) for n in actions]
     state = 0
@@ -157,18 +160,18 @@ def _first_missing(
 
 
 def _transitions_from_json(
-    rows: Sequence[object], names: _Names, num_states: int, num_joint: int, horizon: int | None
+    rows: Sequence[object], names: Names, num_states: int, num_joint: int, horizon: int | None
 ) -> TransitionKernel | list[TransitionKernel]:
     per_step: dict[int | None, list[tuple[int, int, int, Number]]] = {}
     seen: set[tuple[int | None, int, int, int]] = set()
-    for place, entry in _entries(rows, "transitions", (4, 5)):
-        step = _step(entry[4:], horizon, place)
+    for place, entry in numbered_entries(rows, "transitions", (4, 5)):
+        step = read_step(entry[4:], horizon, place)
         s, a, t = names.state(entry[0], place), names.joint(entry[1], place), names.state(entry[2], place)
         if (step, s, a, t) in seen:
             raise MalformedFile(f"{place}: this transition is given twice")
         seen.add((step, s, a, t))
         per_step.setdefault(step, []).append((s, a, t, storage.number(entry[3], place)))
-    _all_or_none(per_step, "transitions")
+    all_or_none(per_step, "transitions")
     kernels = {step: kernel_from_entries(found, num_states, num_joint) for step, found in per_step.items()}
     if None in kernels:
         return kernels[None]
@@ -181,20 +184,20 @@ def _transitions_from_json(
 
 
 def _rewards_from_json(
-    rows: Sequence[object], names: _Names, one_step: tuple[int, int, int], horizon: int | None
+    rows: Sequence[object], names: Names, one_step: tuple[int, int, int], horizon: int | None
 ) -> npt.NDArray[Any]:
     parsed: dict[int | None, list[tuple[str, int, int, list[Number]]]] = {}
-    for place, entry in _entries(rows, "rewards", (3, 4)):
-        step = _step(entry[3:], horizon, place)
+    for place, entry in numbered_entries(rows, "rewards", (3, 4)):
+        step = read_step(entry[3:], horizon, place)
         values = [storage.number(value, place) for value in storage.items(entry[2], place)]
         if len(values) != one_step[0]:
             raise MalformedFile(f"{place}: {len(values)} rewards, expected one per agent ({one_step[0]})")
         parsed.setdefault(step, []).append((place, names.state(entry[0], place), names.joint(entry[1], place), values))
-    _all_or_none(parsed, "rewards")
+    all_or_none(parsed, "rewards")
     if horizon is None and parsed and None not in parsed:
         raise MalformedFile("rewards: a discounted game must not depend on the step")
     shape = one_step if None in parsed or not parsed else (horizon or 0, *one_step)
-    _limit("rewards", *shape)
+    require_size("rewards", *shape)
     doubles, exact = np.zeros(shape), dict[Index, Fraction]()
     given = np.zeros((*shape[:-3], *shape[-2:]), dtype=bool)
     for step, found in parsed.items():
@@ -210,20 +213,20 @@ def _rewards_from_json(
 
 def read_policy(fields: storage.JsonFields, game: MarkovGame) -> CorrelatedPolicy:
     """Build the policy that a file's fields describe."""
-    names = _Names(game.num_states, game.actions, game.state_names, game.action_names)
+    names = Names(game.num_states, game.actions, game.state_names, game.action_names)
     found: dict[int | None, dict[Index, Number]] = {}
-    for place, entry in _entries(fields.take("rows", storage.items), "rows", (3, 4)):
-        step = _step(entry[3:], game.horizon, place)
+    for place, entry in numbered_entries(fields.take("rows", storage.items), "rows", (3, 4)):
+        step = read_step(entry[3:], game.horizon, place)
         row = found.setdefault(step, {})
         index: Index = (names.state(entry[0], place), names.joint(entry[1], place))
-        _put(row, index, storage.number(entry[2], place), place)
+        put_once(row, index, storage.number(entry[2], place), place)
     fields.finish()
-    _all_or_none(found, "rows")
+    all_or_none(found, "rows")
     one_step = (game.num_states, game.num_joint_actions)
     shape: tuple[int, ...] = one_step
     if found and None not in found:
         shape = (game.horizon or 1 + max(step for step in found if step is not None), *one_step)
-    _limit("policy", *shape)
+    require_size("policy", *shape)
     doubles, exact = np.zeros(shape), dict[Index, Fraction]()
     for step, row in found.items():
         for index, value in row.items():
@@ -293,7 +296,8 @@ def _given(doubles: FloatArray, exact: Exact, index: Index) -> Number:
     return exact.get(index, float(doubles[index]))
 
 
-def _entries(rows: Sequence[object], section: str, lengths: tuple[int, ...]) -> list[tuple[str, list[Any]]]:
+def numbered_entries(rows: Sequence[object], section: str, lengths: tuple[int, ...]) -> list[tuple[str, list[Any]]]:
+    """Entries of a section with their places, each a list of one of the lengths."""
     result = []
     for k, entry in enumerate(rows):
         place = f"{section}, entry {k}"
@@ -305,7 +309,8 @@ def _entries(rows: Sequence[object], section: str, lengths: tuple[int, ...]) -> 
     return result
 
 
-def _step(given: Sequence[object], horizon: int | None, place: str) -> int | None:
+def read_step(given: Sequence[object], horizon: int | None, place: str) -> int | None:
+    """Optional step at the end of an entry."""
     if not given:
         return None
     if type(given[0]) is not int or given[0] < 0 or (horizon is not None and given[0] >= horizon):
@@ -314,12 +319,14 @@ def _step(given: Sequence[object], horizon: int | None, place: str) -> int | Non
     return given[0]
 
 
-def _all_or_none(per_step: Mapping[int | None, object], section: str) -> None:
+def all_or_none(per_step: Mapping[int | None, object], section: str) -> None:
+    """Raise if some entries have a step and some have none."""
     if None in per_step and len(per_step) > 1:
         raise MalformedFile(f"{section}: some entries have a step and some have none; give all of them one, or none")
 
 
-def _put(found: dict[Index, Number], index: Index, value: Number, place: str) -> None:
+def put_once(found: dict[Index, Number], index: Index, value: Number, place: str) -> None:
+    """Put a number where none is yet."""
     if index in found:
         raise MalformedFile(f"{place}: this entry is given twice")
     found[index] = value
@@ -339,6 +346,7 @@ def _strings(value: object, where: str) -> list[str]:
     return [str(s) for s in strings]
 
 
-def _limit(what: str, *shape: int) -> None:
+def require_size(what: str, *shape: int) -> None:
+    """Raise before an array beyond the limit is allocated."""
     if math.prod(shape) > _MAX_ENTRIES:
         raise GameTooLarge(f"{what}: an array of shape {shape} exceeds the limit of {_MAX_ENTRIES} entries")

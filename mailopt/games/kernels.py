@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -31,6 +32,7 @@ from mailopt.games.numbers import (
     read_numbers,
     require_probabilities,
 )
+from mailopt.games.sampling import RowSampler, first_above
 
 AXES = ("state", "joint action", "next state")
 _DENSE_FROM = 0.25
@@ -81,7 +83,10 @@ class TransitionKernel(ABC):
 
     @abstractmethod
     def stored_rows(self) -> sparse.csr_array:
-        """Probabilities as given (nearest doubles) as a sparse (S*A, S) matrix, row s*A + a."""
+        """Probabilities as given (nearest doubles) as a sparse (S*A, S) matrix, row s*A + a.
+
+        Positive entries only, their columns in order.
+        """
 
     def expectation(self, values: FloatArray) -> FloatArray:
         """E[values(s') | s, a] for stacked value functions, (k, S) -> (k, S, A); 0 on empty rows."""
@@ -114,6 +119,57 @@ class TransitionKernel(ABC):
         pointers = np.arange(0, size + 1, self.num_joint_actions)
         select = sparse.csr_array((weights.ravel(), np.arange(size), pointers), shape=(self.num_states, size))
         return sparse.csr_array(select @ self.rows())
+
+    def sample(self, states: IntArray, joint_actions: IntArray, uniforms: FloatArray) -> IntArray:
+        """Draw next states s' ~ P(.|s, a), all arguments and the result of shape (N,).
+
+        Parameters
+        ----------
+        states, joint_actions
+            Where, and what is played. A row without transitions is an error of the caller: what comes back for it
+            means nothing.
+        uniforms
+            In [0, 1). Each picks the first s' whose cumulative probability is above it; never one of probability 0.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import mailopt as mo
+        >>> kernel = mo.DenseKernel([[[0.0, 1.0]], [[0.5, 0.5]]])
+        >>> kernel.sample(np.array([0, 1, 1]), np.array([0, 0, 0]), np.array([0.0, 0.4, 0.5]))
+        array([1, 0, 1])
+        """
+        return self._sampler.draw(states * self.num_joint_actions + joint_actions, uniforms)
+
+    def probability(self, states: IntArray, joint_actions: IntArray, following: IntArray) -> FloatArray:
+        """Return P(s'|s, a), all arguments and the result of shape (N,); 0 on empty rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import mailopt as mo
+        >>> kernel = mo.DeterministicKernel([[1], [1]])
+        >>> kernel.probability(np.array([0, 0]), np.array([0, 0]), np.array([0, 1]))
+        array([0., 1.])
+        """
+        stored = self._stored(states, joint_actions, following)
+        return stored if self._divisor is None else stored / self._divisor[states, joint_actions]
+
+    @cached_property
+    def _sampler(self) -> RowSampler:
+        return RowSampler.sparse(self.stored_rows())
+
+    def _stored(self, states: IntArray, joint_actions: IntArray, following: IntArray) -> FloatArray:
+        """Probabilities as stored."""
+        rows = self.stored_rows()
+        if not rows.nnz:
+            return np.zeros(len(states))
+        place = states * self.num_joint_actions + joint_actions
+        end = rows.indptr[place + 1].astype(np.int64)
+        found = first_above(rows.indices, rows.indptr[place].astype(np.int64), end, following - 1)
+        inside = np.minimum(found, rows.nnz - 1)
+        hit = (found < end) & (rows.indices[inside] == following)
+        return np.where(hit, rows.data[inside], 0.0)
 
     def entries(self) -> Iterator[tuple[int, int, int, int | float | Fraction]]:
         """Yield (state, joint action, next state, probability as given) in row order."""
@@ -164,6 +220,13 @@ class DenseKernel(TransitionKernel):
 
     def _raw_push_forward(self, weights: FloatArray) -> FloatArray:
         return np.asarray(weights.ravel() @ self._matrix)
+
+    @cached_property
+    def _sampler(self) -> RowSampler:
+        return RowSampler.dense(self._matrix)
+
+    def _stored(self, states: IntArray, joint_actions: IntArray, following: IntArray) -> FloatArray:
+        return np.asarray(self.probabilities[states, joint_actions, following])
 
     def stored_rows(self) -> sparse.csr_array:
         """See :class:`TransitionKernel`."""
@@ -265,6 +328,13 @@ class DeterministicKernel(TransitionKernel):
         return np.asarray(
             np.bincount(self._targets.ravel(), weights=moved, minlength=self.num_states), dtype=np.float64
         )
+
+    def sample(self, states: IntArray, joint_actions: IntArray, uniforms: FloatArray) -> IntArray:
+        """See :class:`TransitionKernel`; the uniforms make no difference."""
+        return np.asarray(self.successors[states, joint_actions])
+
+    def _stored(self, states: IntArray, joint_actions: IntArray, following: IntArray) -> FloatArray:
+        return np.asarray(self.successors[states, joint_actions] == following, dtype=np.float64)
 
     def stored_rows(self) -> sparse.csr_array:
         """See :class:`TransitionKernel`."""

@@ -22,6 +22,7 @@ from mailopt.games.numbers import (
     POLICY,
     Exact,
     FloatArray,
+    IntArray,
     NumberArray,
     as_fractions,
     normalised,
@@ -31,6 +32,7 @@ from mailopt.games.numbers import (
     require_probabilities,
     require_row_sums,
 )
+from mailopt.games.sampling import RowSampler
 
 _AXES = ("step", "state", "joint action")
 
@@ -107,6 +109,34 @@ class CorrelatedPolicy:
         if self._normalised.ndim == 2:
             return self._normalised
         return np.asarray(self._normalised[min(step, self._normalised.shape[0] - 1)])
+
+    def sample(self, step: int | IntArray, states: IntArray, uniforms: FloatArray) -> IntArray:
+        """Draw joint actions a ~ sigma_h(.|s), (N,) states to (N,) flat joint actions.
+
+        Parameters
+        ----------
+        step
+            The step h, one for all or (N,). Steps past the last row repeat it.
+        states
+            Where.
+        uniforms
+            In [0, 1). Each picks the first joint action whose cumulative probability is above it; never one of
+            probability 0.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import mailopt as mo
+        >>> policy = mo.CorrelatedPolicy([[0.5, 0.0, 0.0, 0.5]])
+        >>> policy.sample(0, np.array([0, 0]), np.array([0.4, 0.5]))
+        array([0, 3])
+        """
+        last = 0 if self.num_steps is None else self.num_steps - 1
+        return self._sampler.draw(np.minimum(step, last) * self.num_states + states, uniforms)
+
+    @cached_property
+    def _sampler(self) -> RowSampler:
+        return RowSampler.dense(self.probabilities.reshape(-1, self.num_joint_actions))
 
     def fractions(self) -> npt.NDArray[Any]:
         """Return the rows p / sum(p) as exact fractions, in the shape of ``probabilities``."""
