@@ -143,9 +143,7 @@ def regret_interval(
     gains = [w.value() - obedience.value[i] for i, w in enumerate(worst)]
     attaining = worst[int(np.argmax(gains))]
     bad = _completed(attaining)
-    candidates = [_completed(outcome) for outcome in least]
-    candidates.append(CorrelatedPolicy.mixture(candidates, np.full(len(candidates), 1.0 / len(candidates))))
-    good, mildest = min(((c, regret(game, c, deviations)) for c in candidates), key=lambda found: found[1].value)
+    good, mildest = _mildest(least, deviations)
     return RegretInterval(
         lower=lower,
         upper=upper,
@@ -156,6 +154,29 @@ def regret_interval(
         lower_regret=mildest,
         priorities=_priorities(attaining),
     )
+
+
+def least_regret_completion(
+    game: MarkovGame, policy: CorrelatedPolicy, unknown: BoolArray, deviations: Recursive
+) -> CorrelatedPolicy:
+    """Complete a policy where it is unknown, (T, S), by the best of a few candidates; it need not be the best of all.
+
+    The candidates hold each agent to its stage minimax there, one agent each, and their mixture.
+    """
+    problem = Problem(game, policy, steps=max(len(unknown), deviations.num_steps or 1))
+    mask = np.stack([unknown[min(h, len(unknown) - 1)] for h in range(problem.stages)])
+    endless = isinstance(deviations, Limited) and game.discount is not None
+    free = deviations.inner if endless and isinstance(deviations, Limited) else deviations
+    least = recursion(problem, [Confound(problem, i, free, mask) for i in range(game.num_agents)])
+    return _mildest(least, deviations)[0]
+
+
+def _mildest(least: list[Outcome], deviations: DeviationClass) -> tuple[CorrelatedPolicy, Regret]:
+    """Among completions that hold one agent each, and their mixture, take the one of least regret."""
+    candidates = [_completed(outcome) for outcome in least]
+    candidates.append(CorrelatedPolicy.mixture(candidates, np.full(len(candidates), 1.0 / len(candidates))))
+    game = least[0].problem.game
+    return min(((c, regret(game, c, deviations)) for c in candidates), key=lambda found: found[1].value)
 
 
 def _mask(game: MarkovGame, known: npt.ArrayLike, stages: int) -> BoolArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from mailopt.evaluation.reach import Wander
 from mailopt.evaluation.recoverability import upper_ends
 from mailopt.evaluation.rounding import Enclosure, gamma, highest
 from mailopt.evaluation.rules import Deviating, Follow, Problem
-from mailopt.evaluation.search import search
+from mailopt.evaluation.search import Found, search
 from mailopt.evaluation.values import values_of
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray
@@ -131,23 +132,7 @@ def deviation_weighted_loss(
     check_policy(game, expert)
     check_deviations(deviations, game)
     problem = distances(game, policy, expert, deviations)
-    obedience = values_of(problem)
-    found = search(problem, range(game.num_agents), deviations)
-    per_agent = np.array([-np.inf if f is None else f.value for f in found])
-    agent = int(per_agent.argmax())
-    bounds = highest(f.enclosure for f in found if f is not None)
-    worst = found[agent]
-    assert worst is not None
-    assert problem.rewards is not None
-    return DeviationWeightedLoss(
-        value=float(per_agent[agent]),
-        lower=bounds.lower,
-        upper=bounds.upper,
-        per_agent=per_agent,
-        agent=agent,
-        best=describe(worst, deviations, obedience),
-        distance=problem.rewards[:, 0, :, 0],
-    )
+    return gathered_loss(problem, search(problem, range(game.num_agents), deviations), deviations)
 
 
 def regret_gap_bound(
@@ -222,9 +207,36 @@ def distances(
     """Problem whose reward is the distance TV(sigma_h(s), sigma_{E,h}(s))."""
     steps = max(policy.num_steps or 1, expert.num_steps or 1)
     distance = np.stack([0.5 * np.abs(policy.at(h) - expert.at(h)).sum(axis=1) for h in range(steps)])
-    error = gamma(4 * max(policy.support, expert.support) + 16)
+    return charged(game, policy, distance, max(policy.support, expert.support), deviations)
+
+
+def charged(
+    game: MarkovGame, policy: CorrelatedPolicy, distance: FloatArray, support: int, deviations: DeviationClass
+) -> Problem:
+    """Problem whose reward is a distance (T, S), computed from rows of so many entries at most."""
+    error = gamma(4 * support + 16)
     listed = problem_of(game, policy, deviations)
-    return replace(listed, rewards=distance[:, None, :, None], rewards_error=error, steps=max(steps, listed.steps or 1))
+    steps = max(len(distance), listed.steps or 1)
+    return replace(listed, rewards=distance[:, None, :, None], rewards_error=error, steps=steps)
+
+
+def gathered_loss(problem: Problem, found: Sequence[Found | None], deviations: DeviationClass) -> DeviationWeightedLoss:
+    """Gather the loss from the best deviation that was found for each agent."""
+    per_agent = np.array([-np.inf if f is None else f.value for f in found])
+    agent = int(per_agent.argmax())
+    bounds = highest(f.enclosure for f in found if f is not None)
+    worst = found[agent]
+    assert worst is not None
+    assert problem.rewards is not None
+    return DeviationWeightedLoss(
+        value=float(per_agent[agent]),
+        lower=bounds.lower,
+        upper=bounds.upper,
+        per_agent=per_agent,
+        agent=agent,
+        best=describe(worst, deviations, values_of(problem)),
+        distance=problem.rewards[:, 0, :, 0],
+    )
 
 
 def _playable(problem: Problem, policy: CorrelatedPolicy, agent: int, deviations: DeviationClass) -> list[BoolArray]:

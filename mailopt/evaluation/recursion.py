@@ -20,7 +20,7 @@ from mailopt.evaluation.rounding import SLACK, Enclosure, gamma, inflated, start
 from mailopt.evaluation.rules import Obey, Problem, Rule
 from mailopt.evaluation.stages import overflow_is_checked, require_finite
 from mailopt.games.kernels import TransitionKernel
-from mailopt.games.numbers import FloatArray, IntArray
+from mailopt.games.numbers import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,25 +71,27 @@ class Outcome:
         q = look_ahead(problem, step, self.rule.agents[:1], following, centre)[0]
         return np.asarray(q + problem.discount * centre[0])
 
-    def visits(self) -> FloatArray:
+    def visits(self, through: BoolArray | None = None) -> FloatArray:
         """Where the rule leads, see :func:`visits_of`."""
-        return visits_of(self.problem, self.rule)
+        return visits_of(self.problem, self.rule, through)
 
 
-def visits_of(problem: Problem, rule: Rule) -> FloatArray:
+def visits_of(problem: Problem, rule: Rule, through: BoolArray | None = None) -> FloatArray:
     """Where a rule, as it has decided, leads: distribution over layers and states at each stage, (T, L, S).
 
-    Discounted: 1 - gamma times the discounted visits, those of the repeating last stage summed up.
+    Discounted: 1 - gamma times the discounted visits, those of the repeating last stage summed up. With ``through``,
+    (T, S), what arrives where it is False goes no further: only first visits are counted there.
     """
     game, layers = problem.game, rule.layers
     result = np.zeros((problem.stages, layers, game.num_states))
     result[0, -1] = game.occupancy_mass * game.initial_distribution
     for h in range(len(result) - 1):
+        onwards = result[h] if through is None else result[h] * through[h]
         for to, source, weights in rule.moves(problem, h):
-            result[h + 1, to] += game.kernel(h).push_forward(result[h, source][:, None] * weights)
+            result[h + 1, to] += game.kernel(h).push_forward(onwards[source][:, None] * weights)
         result[h + 1] *= problem.discount
     if game.discount is not None:
-        matrix = _matrix(problem, rule, len(result) - 1)
+        matrix = _matrix(problem, rule, len(result) - 1, None if through is None else through[-1])
         result[-1] = discounted_visits(matrix, result[-1].ravel(), game.discount).reshape(layers, -1)
     return result
 
@@ -281,10 +283,12 @@ def _forever(problem: Problem, rule: Rule, step: int) -> tuple[FloatArray, Float
     return values.reshape(shape), inflated(errors)
 
 
-def _matrix(problem: Problem, rule: Rule, step: int) -> StateMatrix:
-    """State-to-state matrix of a rule at a step, over layers times states."""
-    kernel = problem.game.kernel(step)
-    parts = {(source, to): kernel.state_matrix(weights) for to, source, weights in rule.moves(problem, step)}
+def _matrix(problem: Problem, rule: Rule, step: int, through: BoolArray | None = None) -> StateMatrix:
+    """State-to-state matrix of a rule at a step, over layers times states; nothing leaves where it goes not through."""
+    kernel, moves = problem.game.kernel(step), rule.moves(problem, step)
+    if through is not None:
+        moves = [(to, source, weights * through[:, None]) for to, source, weights in moves]
+    parts = {(source, to): kernel.state_matrix(weights) for to, source, weights in moves}
     if rule.layers == 1:
         return parts[0, 0]
     size, blocks = problem.game.num_states, range(rule.layers)
