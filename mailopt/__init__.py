@@ -12,7 +12,7 @@ that attains it: by dynamic programming and, independently, by linear programs o
 5.0
 """
 
-from mailopt import errors, programs
+from mailopt import errors, plotting, programs
 from mailopt.deviations import (
     Budget,
     Coarse,
@@ -85,12 +85,33 @@ from mailopt.games.files import load_game, load_policy
 from mailopt.games.game import MarkovGame
 from mailopt.games.kernels import DenseKernel, DeterministicKernel, SparseKernel, TransitionKernel
 from mailopt.games.policy import CorrelatedPolicy
-from mailopt.programs import cvx, objectives
+from mailopt.imitation import (
+    Answer,
+    Blades,
+    Demonstrations,
+    Expert,
+    GameSimulator,
+    Imitation,
+    MomentMatching,
+    Round,
+    Simulator,
+    behavior_cloning,
+    blades,
+    inverse_reinforcement_learning,
+    load_demonstrations,
+    mail_bro,
+    malice,
+    murmail,
+    sample_demonstrations,
+)
+from mailopt.programs import cvx, objectives, policy_classes
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
     "BestDeviation",
+    "Blades",
     "Budget",
     "BudgetCurve",
     "Coarse",
@@ -99,6 +120,7 @@ __all__ = [
     "CorrelatedEquilibriumPolytope",
     "CorrelatedPolicy",
     "Coverage",
+    "Demonstrations",
     "DenseKernel",
     "Departure",
     "DeterministicKernel",
@@ -106,14 +128,18 @@ __all__ = [
     "DeviationClass",
     "DeviationWeightedLoss",
     "ExactEquilibrium",
+    "Expert",
     "External",
     "Finite",
+    "GameSimulator",
+    "Imitation",
     "Internal",
     "Limited",
     "LimitedDeviation",
     "MailoptError",
     "MarkovGame",
     "MixtureRegret",
+    "MomentMatching",
     "Partition",
     "PayoffRegion",
     "Priority",
@@ -127,6 +153,8 @@ __all__ = [
     "Restricted",
     "RewardFreeRegretGap",
     "RewardFreeValueGap",
+    "Round",
+    "Simulator",
     "SparseKernel",
     "Stationary",
     "Swap",
@@ -134,7 +162,9 @@ __all__ = [
     "ValueGap",
     "Values",
     "ZeroSumEquilibrium",
+    "behavior_cloning",
     "best_deviation",
+    "blades",
     "budget_curve",
     "concentrability",
     "correlated_equilibrium",
@@ -143,12 +173,19 @@ __all__ = [
     "cvx",
     "deviation_weighted_loss",
     "errors",
+    "inverse_reinforcement_learning",
+    "load_demonstrations",
     "load_game",
     "load_policy",
+    "mail_bro",
+    "malice",
     "mixture_regret",
+    "murmail",
     "objectives",
     "occupancy",
     "payoff_region",
+    "plotting",
+    "policy_classes",
     "programs",
     "quantal_deviation",
     "recoverability",
@@ -160,6 +197,7 @@ __all__ = [
     "repair",
     "reward_free_regret_gap",
     "reward_free_value_gap",
+    "sample_demonstrations",
     "scenarios",
     "value_gap",
     "values",

@@ -106,7 +106,7 @@ def zero_sum_equilibrium(game: MarkovGame, *, tolerance: float = 1e-9, progress:
     """
     check_game(game)
     check_tolerance(tolerance)
-    _require_zero_sum(game)
+    require_zero_sum(game, "use correlated_equilibrium")
     stages = _Minimax(game)
     if game.horizon is not None:
         following = np.zeros(game.num_states)
@@ -166,7 +166,14 @@ def _answered(game: MarkovGame, y: FloatArray, answers: IntArray) -> tuple[Float
     return np.atleast_1d(found), answers
 
 
-def _require_zero_sum(game: MarkovGame) -> None:
+def require_zero_sum(game: MarkovGame, instead: str) -> None:
+    """Raise unless there are two agents whose rewards add up to exactly 0; the message says what to do instead.
+
+    Raises
+    ------
+    InvalidGame
+        The message names the place.
+    """
     if game.num_agents != 2:
         raise InvalidGame(f"a zero-sum game has two agents, this one has {game.num_agents}")
     rewards = game.rewards[None] if game.rewards.ndim == 3 else game.rewards
@@ -177,7 +184,7 @@ def _require_zero_sum(game: MarkovGame) -> None:
         pays = ", ".join(f"{float(r)!r}" for r in rewards[step, :, state, action])
         raise InvalidGame(
             f"the game is not zero-sum: {where}state {state}, joint action {game.joint_action(action)} pays {pays}; "
-            f"use correlated_equilibrium"
+            f"{instead}"
         )
 
 

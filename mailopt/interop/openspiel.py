@@ -8,7 +8,7 @@ is the expected difference of ``returns()`` between a decision node and the next
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from mailopt.errors import (
     IllegalAction,
+    ImpossibleTransition,
     InvalidHorizon,
     InvalidOption,
     InvalidPolicy,
@@ -26,8 +27,10 @@ from mailopt.errors import (
     UnsupportedGame,
 )
 from mailopt.games.game import MarkovGame, combine_legal
-from mailopt.games.numbers import FloatArray, Number
+from mailopt.games.numbers import FloatArray, IntArray, Number
 from mailopt.games.policy import CorrelatedPolicy
+from mailopt.games.sampling import RowSampler, random_generator, read_count, read_steps
+from mailopt.imitation.demonstrations import Demonstrations
 from mailopt.interop.openspiel_tree import Tree, state_names
 
 if TYPE_CHECKING:
@@ -35,6 +38,11 @@ if TYPE_CHECKING:
 
 _TIMES = ("layered", "step")
 _TOLERANCE = 1e-9
+_LOST = (
+    ", which unrolling did not find there: the key merges different states, or a move limit was met. Give key=, raise "
+    "the limit, or play fewer steps"
+)
+_Choose = Callable[[int, int, Any], int]  # of step, state and node
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +64,8 @@ class UnrolledGame:
     states: tuple[pyspiel.State | None, ...] = field(repr=False)
     spec: str
     _alternatives: tuple[pyspiel.State | None, ...] = field(repr=False)
+    _key: Callable[[pyspiel.State], Hashable] = field(repr=False)
+    _index: Mapping[tuple[Hashable, int, int], int] = field(repr=False)  # of (key, player to move, depth)
 
     def tabulate(self, policy: Any) -> CorrelatedPolicy:
         """Tabulate a policy of independent players: sigma(a|s) = prod_i pi_i(a_i | states[s]); stationary.
@@ -80,10 +90,7 @@ class UnrolledGame:
             All of them :class:`~mailopt.errors.InvalidPolicy`: not one policy for each player, or probabilities that
             are no numbers, do not sum to one within 1e-9, or fall on illegal actions. The message names the state.
         """
-        num_agents = self.game.num_agents
-        players = list(policy) if isinstance(policy, list | tuple) else [policy] * num_agents
-        if len(players) != num_agents:
-            raise PolicyShape(f"{len(players)} policies are given for {num_agents} players")
+        players = self._players(policy)
         factors = [np.zeros((self.game.num_states, n)) for n in self.game.actions]
         for agent, player in enumerate(players):
             for s, (node, other) in enumerate(zip(self.states, self._alternatives, strict=True)):
@@ -99,6 +106,105 @@ class UnrolledGame:
                         f"{node.history()} and {other.history()}; unroll with a key= that tells them apart"
                     )
         return CorrelatedPolicy.product(factors)
+
+    def play_outs(
+        self, policy: Any, episodes: int, *, seed: int | np.random.Generator, steps: int | None = None
+    ) -> Demonstrations:
+        """Play the OpenSpiel game itself and record it in the states of the Markov game.
+
+        Chance is sampled. An episode that ends early stays in the terminal state, with joint action 0.
+
+        Parameters
+        ----------
+        policy
+            A policy of independent players, as for :meth:`tabulate`, asked at every node that is met; or a
+            :class:`~mailopt.CorrelatedPolicy` of the Markov game, whose recommendations all players obey. Tabulating a
+            policy first is faster and, where the policy is a function of the state, no different.
+        episodes
+            How many.
+        seed
+            An integer, or a generator to draw from.
+        steps
+            Length of an episode if the game was unrolled with a discount, which is cut off there.
+
+        Raises
+        ------
+        InvalidPolicy
+            The policy does not fit the game; for independent players as :meth:`tabulate` says.
+        InvalidOption
+            ``episodes`` or ``seed`` is no such thing; ``steps`` is missing, or given without a discount.
+        UnsupportedGame
+            A play reached what unrolling did not: its key merges different states, or, with a discount, a move limit.
+
+        Examples
+        --------
+        >>> import mailopt as mo
+        >>> from mailopt.interop.openspiel import unroll
+        >>> goofspiel = unroll("goofspiel(num_cards=3,imp_info=False,points_order=descending)")
+        >>> goofspiel.play_outs(mo.CorrelatedPolicy.uniform(goofspiel.game), 100, seed=0)
+        Demonstrations(100 episodes, 10 of 22 (step, state) pairs seen)
+        """
+        rng, count = random_generator(seed), read_count(episodes, "episodes")
+        length = read_steps(self.game.horizon, steps)
+        choose = self._chooser(policy, rng)
+        states = np.full((count, length), self.game.num_states - 1)
+        joint = np.zeros_like(states)
+        for episode in range(count):
+            self._play_out(states[episode], joint[episode], choose, rng, f"episode {episode}")
+        try:
+            return Demonstrations(self.game, states, joint)
+        except ImpossibleTransition as error:
+            raise UnsupportedGame(f"{error}{_LOST}") from error
+
+    def _play_out(
+        self, states: IntArray, joint: IntArray, choose: _Choose, rng: np.random.Generator, episode: str
+    ) -> None:
+        """Play one episode and record it in place."""
+        root = self.states[0]
+        assert root is not None
+        node, terminal = root.get_game().new_initial_state(), self.game.num_states - 1
+        for step in range(len(states)):
+            while node.is_chance_node():
+                outcomes, shares = zip(*node.chance_outcomes(), strict=True)
+                node.apply_action(outcomes[_draw(np.array(shares), rng)])
+            state = terminal if node.is_terminal() else self._state_of(node, step)
+            if state < 0:
+                raise UnsupportedGame(f"{episode}, step {step}: the play reaches {str(node)!r}{_LOST}")
+            if state == terminal:
+                return
+            states[step], joint[step] = state, choose(step, state, node)
+            actions = self.game.joint_action(joint[step])
+            if node.is_simultaneous_node():
+                node.apply_actions(list(actions))
+            else:
+                node.apply_action(actions[node.current_player()])
+
+    def _state_of(self, node: pyspiel.State, step: int) -> int:
+        """State of a decision node, -1 if unrolling did not find it."""
+        depth = step if self.game.discount is None else 0
+        return self._index.get((self._key(node), node.current_player(), depth), -1)
+
+    def _chooser(self, policy: Any, rng: np.random.Generator) -> _Choose:
+        """Return a function of (step, state, node) that draws a joint action."""
+        if isinstance(policy, CorrelatedPolicy):
+            policy.check(self.game)
+            return lambda step, state, node: int(policy.sample(step, np.array([state]), rng.random(1))[0])
+        players = self._players(policy)
+
+        def independent(step: int, state: int, node: pyspiel.State) -> int:
+            actions = [
+                _draw(self._probabilities(player, state, agent, node), rng) if node.legal_actions(agent) else 0
+                for agent, player in enumerate(players)
+            ]
+            return self.game.joint_index(actions)
+
+        return independent
+
+    def _players(self, policy: Any) -> list[Any]:
+        players = list(policy) if isinstance(policy, list | tuple) else [policy] * self.game.num_agents
+        if len(players) != self.game.num_agents:
+            raise PolicyShape(f"{len(players)} policies are given for {self.game.num_agents} players")
+        return players
 
     def _probabilities(self, policy: Any, state: int, agent: int, node: pyspiel.State) -> FloatArray:
         """Ask a policy for its probabilities at a node of this state, shape (n_i,)."""
@@ -225,7 +331,19 @@ def unroll(
         action_names=names,
     )
     alternatives = [nodes[1].state if len(nodes) > 1 else nodes[0].alternative for nodes in states]
-    return UnrolledGame(markov, (*(nodes[0].state for nodes in states), None), str(loaded), (*alternatives, None))
+    return UnrolledGame(
+        markov,
+        (*(nodes[0].state for nodes in states), None),
+        str(loaded),
+        (*alternatives, None),
+        tree.key,
+        {(node.key, node.mover, node.depth): s for s, nodes in enumerate(states) for node in nodes},
+    )
+
+
+def _draw(probabilities: FloatArray, rng: np.random.Generator) -> int:
+    """Draw an entry of one row."""
+    return int(RowSampler.dense(probabilities[None]).draw(np.zeros(1, dtype=np.int64), rng.random(1))[0])
 
 
 def _load(game: Any) -> Any:
