@@ -161,13 +161,10 @@ class Stage:
     def _solved(
         self, step: int, states: IntArray, obeying: FloatArray, departing: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        game, plays = self.game, self.atoms.plays
+        game = self.game
         program = self._pattern()
-        legal, allowed = game.joint_legal[states], self.inner.allowed_atoms(game, self.agent, step)
-        can = np.ones((len(states), len(plays)), dtype=bool) if allowed is None else allowed[states]
-        stays, leaves = (game.unfold(q, self.agent)[:, np.maximum(plays, 0)] for q in (obeying, departing))
-        obeys = (plays == np.arange(plays.shape[1]))[..., None]
-        gains = game.fold(np.where(plays[..., None] >= 0, np.where(obeys, stays, leaves), 0.0), self.agent)  # (U, W, A)
+        legal, can = game.joint_legal[states], self.allowed(step, states)
+        gains = self.gains(obeying, departing)
         rows, columns = program.matrix.indices, program.entry_columns
         picks, obey = program.rows["picks"].slice, program.rows["obey"].slice
         numbers = np.tile(program.matrix.data, (len(states), 1))
@@ -190,6 +187,25 @@ class Stage:
         proved = share * obeying + (1.0 - share) * np.einsum("uw,uwa->ua", weights, gains)
         return np.where(legal, proved, np.inf).min(axis=1), distributions(solved["sigma"], legal)
 
+    def allowed(self, step: int, states: IntArray) -> BoolArray:
+        """Tell which maps can be picked at some states, (U, W)."""
+        allowed = self.inner.allowed_atoms(self.game, self.agent, step)
+        return np.ones((len(states), len(self.atoms.plays)), dtype=bool) if allowed is None else allowed[states]
+
+    def gains(self, obeying: FloatArray, departing: FloatArray) -> FloatArray:
+        """Return what each map makes of each recommended joint action, (U, W, A), from action values (U, A)."""
+        plays = self.atoms.plays
+        stays, leaves = (self.game.unfold(q, self.agent)[:, np.maximum(plays, 0)] for q in (obeying, departing))
+        obeys = (plays == np.arange(plays.shape[1]))[..., None]
+        made = np.where(plays[..., None] >= 0, np.where(obeys, stays, leaves), 0.0)
+        return self.game.fold(made, self.agent)
+
+    def structure(self) -> tuple[sparse.csr_array, FloatArray]:
+        """Return which joint actions each map hears, (W, A), and which group it is of, (W, groups)."""
+        told = self.atoms.plays[:, self.own] >= 0
+        picked = (np.arange(self.atoms.num_groups) == self.atoms.group[:, None]).astype(np.float64)
+        return sparse.csr_array(told.astype(np.float64)), picked
+
     def _pattern(self) -> LinearProgram:
         """Minimise T >= sum_g t_g, t_g >= sum of sigma(a) Q(m(a)) over the a told in g, for each map m of g."""
         if self._program is None:
@@ -198,12 +214,9 @@ class Stage:
             sigma = builder.add_variables("sigma", (size,))
             shares = builder.add_variables("t", (atoms.num_groups,), lower=-np.inf)
             total = builder.add_variables("T", (1,), lower=-np.inf, costs=1.0)
-            told = atoms.plays[:, self.own] >= 0
-            picked = (np.arange(atoms.num_groups) == atoms.group[:, None]).astype(np.float64)
+            told, picked = self.structure()
             builder.add_rows("one", (1,), {sigma: np.ones((1, size))}, lower=1.0, upper=1.0)
-            builder.add_rows(
-                "picks", (len(told),), {sigma: -sparse.csr_array(told.astype(np.float64)), shares: picked}, lower=0.0
-            )
+            builder.add_rows("picks", (len(picked),), {sigma: -told, shares: picked}, lower=0.0)
             builder.add_rows("total", (1,), {total: np.ones((1, 1)), shares: -np.ones((1, shares.size))}, lower=0.0)
             least = 0.0 if self.limited else -np.inf
             builder.add_rows("obey", (1,), {total: np.ones((1, 1)), sigma: -np.ones((1, size))}, lower=least)

@@ -17,6 +17,7 @@ from mailopt.evaluation.regret import Regret, regret
 from mailopt.evaluation.rounding import highest
 from mailopt.evaluation.rules import Obey, Problem
 from mailopt.evaluation.values import values_of
+from mailopt.evaluation.withstanding import withstanding
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
@@ -161,7 +162,7 @@ def least_regret_completion(
 ) -> CorrelatedPolicy:
     """Complete a policy where it is unknown, (T, S), by the best of a few candidates; it need not be the best of all.
 
-    The candidates hold each agent to its stage minimax there, one agent each, and their mixture.
+    The candidates hold each agent to its stage minimax there, one agent each, or all of them at once.
     """
     problem = Problem(game, policy, steps=max(len(unknown), deviations.num_steps or 1))
     mask = np.stack([unknown[min(h, len(unknown) - 1)] for h in range(problem.stages)])
@@ -172,10 +173,17 @@ def least_regret_completion(
 
 
 def _mildest(least: list[Outcome], deviations: DeviationClass) -> tuple[CorrelatedPolicy, Regret]:
-    """Among completions that hold one agent each, and their mixture, take the one of least regret."""
+    """Take the completion of least regret: of those that hold one agent each, their mixture, and two that hold all.
+
+    Those that hold all agents at once look at their values, or at how far these are above what each can be held to.
+    """
     candidates = [_completed(outcome) for outcome in least]
     candidates.append(CorrelatedPolicy.mixture(candidates, np.full(len(candidates), 1.0 / len(candidates))))
-    game = least[0].problem.game
+    problem, rule, game = least[0].problem, least[0].rule, least[0].problem.game
+    assert isinstance(rule, Confound)
+    values = np.stack([outcome.state_values[:, 0, -1] for outcome in least], axis=1)
+    every = (np.zeros_like(values), values)
+    candidates += [withstanding(problem, rule.stage.inner, rule.unknown, floors) for floors in every]
     return min(((c, regret(game, c, deviations)) for c in candidates), key=lambda found: found[1].value)
 
 

@@ -41,11 +41,11 @@ class Names:
         self._counts = tuple(actions)
 
     def state(self, given: object, where: str) -> int:
-        """Number of a state given by index or name."""
+        """Return the number of a state given by index or name."""
         return _index(given, self._num_states, self._states, f"{where}: state")
 
     def action(self, agent: int, given: object, where: str) -> int:
-        """Number of an agent's action given by index or name."""
+        """Return the number of an agent's action given by index or name."""
         return _index(given, self._counts[agent], self._actions[agent], f"{where}: action of agent {agent}")
 
     def joint(self, given: object, where: str) -> int:
@@ -310,7 +310,7 @@ def numbered_entries(rows: Sequence[object], section: str, lengths: tuple[int, .
 
 
 def read_step(given: Sequence[object], horizon: int | None, place: str) -> int | None:
-    """Optional step at the end of an entry."""
+    """Read the optional step at the end of an entry."""
     if not given:
         return None
     if type(given[0]) is not int or given[0] < 0 or (horizon is not None and given[0] >= horizon):

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from mailopt.deviations import DeviationClass, Swap, check_deviations
-from mailopt.errors import InvalidOption
 from mailopt.games.numbers import FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
-from mailopt.imitation.completion import Completion, check_completion, completed
+from mailopt.imitation.checks import require_amount, require_count
+from mailopt.imitation.completion import Completion, check_completion, completed, wanted
 from mailopt.imitation.dynamics import Assessment, Dynamics, Environment, dynamics_of
 from mailopt.imitation.queries import Answers, Expert
 from mailopt.imitation.results import Blades, Round, provenance
@@ -84,8 +84,9 @@ def blades(
         What to do where no answer tells: ``"uniform"``, a policy to follow, or ``"least_regret"`` with the game's
         rewards.
     answers
-        A ``.json`` file in which answers are kept as they come in, whatever happens later; answers that are in it are
-        not asked for again. A run that was cut off goes on by repeating the call.
+        A ``.json`` file in which answers are kept as they come in (from a thousand on at most once a second), whatever
+        happens later; answers that are in it are not asked for again. A run that was cut off goes on by repeating the
+        call.
     rounds
         Most rounds.
     reference
@@ -138,7 +139,9 @@ def blades(
     check_completion(completion, layout)
     whole = expert if reference is None and isinstance(expert, CorrelatedPolicy) else reference
     scorer = Scorer(game if dynamics.known else None, whole, deviations)
-    run = _Run(dynamics, _Fit(layout, stages), asked, scorer, completion, deviations)
+    fit = _Fit(layout, stages)
+    fit.ties = wanted(layout, fit.target, completion, game, deviations)
+    run = _Run(dynamics, fit, asked, scorer, completion, deviations)
     stopped = f"the limit of {rounds} rounds"
     try:
         with shown(progress, "BLADES", rounds) as advance:
@@ -164,11 +167,11 @@ def blades(
 
 
 def _check_options(epsilon: float, per_round: int, budget: int | None, rounds: int) -> None:
-    if not 0 <= epsilon < np.inf:
-        raise InvalidOption(f"epsilon is {epsilon!r}; give a number of at least 0")
-    for name, count, least in (("per_round", per_round, 1), ("rounds", rounds, 1), ("budget", budget, 0)):
-        if count is not None and (type(count) is not int or count < least):
-            raise InvalidOption(f"{name} is {count!r}; give an integer of at least {least}")
+    require_amount("epsilon", epsilon)
+    require_count("per_round", per_round)
+    require_count("rounds", rounds)
+    if budget is not None:
+        require_count("budget", budget, least=0)
 
 
 def _ranked(visits: list[FloatArray]) -> IntArray:
@@ -280,6 +283,7 @@ class _Fit:
         self.layout = layout
         shape = (stages, layout.game.num_states)
         self.target = Target(np.zeros(shape, dtype=bool), np.zeros((*shape, layout.game.num_joint_actions)))
+        self.ties: FloatArray | None = None  # rows to come near to where nothing is known, for a class with constraints
         self._cuts: list[list[FloatArray]] = []
         self._master: Master | None = None
         self._in_master = np.zeros(shape, dtype=bool)
@@ -288,6 +292,8 @@ class _Fit:
         """Fit without an answer."""
         if self.layout.constraints:
             self._master = Master(self.layout, anchored=True)
+            if self.ties is not None:
+                self._master.add_ties(np.ones(self.target.known.shape, dtype=bool), self.ties)
             return self._solved(self._master)
         return Step(np.zeros(self.layout.allowed.shape))
 

@@ -12,7 +12,7 @@ from mailopt.evaluation.stages import distributions
 from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
-from mailopt.imitation.completion import Completion, check_completion, completed
+from mailopt.imitation.completion import Completion, check_completion, completed, wanted
 from mailopt.imitation.demonstrations import Demonstrations
 from mailopt.imitation.dynamics import Known
 from mailopt.imitation.results import Imitation, provenance
@@ -96,8 +96,8 @@ def behavior_cloning(
     options = {name: value for name, value in locals().items() if name not in ("game", "demonstrations")}
     check_game(game)
     check_deviations(deviations, game)
-    scorer = Scorer(game, demonstrations.expert if expert is None else expert, deviations)
     demonstrations.check(game)
+    scorer = Scorer(game, demonstrations.expert if expert is None else expert, deviations)
     if method not in ("tv", "counting"):
         raise InvalidOption(f"method is {method!r}; it must be 'tv' or 'counting'")
     target = target_of(demonstrations)
@@ -105,7 +105,8 @@ def behavior_cloning(
     check_completion(completion, layout)
     data = layout.with_data(target.known)
     if method == "tv":
-        found = cloned(layout, target, demonstrations.visits)
+        ties = wanted(layout, target, completion, game, deviations)
+        found = cloned(layout, target, demonstrations.visits, ties)
     else:
         found = _counted(layout, target, demonstrations.visits)
     x = found.x if layout.constraints else completed(layout, found.x, data, completion, game, deviations)
@@ -125,17 +126,22 @@ def behavior_cloning(
     )
 
 
-def cloned(layout: Layout, target: Target, visits: FloatArray) -> Cloned:
-    """Parameters of the class nearest to the target, weighted by the expert's visits (T, S); rows without data open."""
+def cloned(layout: Layout, target: Target, visits: FloatArray, ties: FloatArray | None = None) -> Cloned:
+    """Parameters of the class nearest to the target, weighted by the expert's visits (T, S).
+
+    Rows without data stay open; with ``ties``, (T, S, A), they come near to these.
+    """
     x = layout.reproducing(target.known, target.rows)
     if x is not None:
         return Cloned(x, 0.0)
     master = Master(layout)
     master.add_cells(target.known, target.rows)
     master.add_cut(visits)
+    if ties is not None:
+        master.add_ties(~layout.with_data(target.known)[layout.rows], ties)
     solution = master.solve()
     x = distributions(solution["x"], layout.allowed)
-    return Cloned(x, solution.objective, solution, float(np.abs(x - solution["x"]).max()))
+    return Cloned(x, float(solution["theta"][0]), solution, float(np.abs(x - solution["x"]).max()))
 
 
 def _counted(layout: Layout, target: Target, visits: FloatArray) -> Cloned:

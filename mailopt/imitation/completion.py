@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+import numpy as np
+
 from mailopt.deviations import DeviationClass, Swap
 from mailopt.deviations.base import Recursive
 from mailopt.errors import InvalidOption
@@ -11,6 +13,7 @@ from mailopt.evaluation.interval import least_regret_completion
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy
+from mailopt.imitation.target import Target
 from mailopt.programs.layout import Layout
 
 Completion: TypeAlias = str | CorrelatedPolicy
@@ -35,6 +38,24 @@ def check_completion(completion: object, layout: Layout) -> None:
         raise InvalidOption(
             "completion is 'least_regret', which mixtures of given policies cannot follow; use 'uniform'"
         )
+
+
+def wanted(
+    layout: Layout, target: Target, completion: Completion, game: MarkovGame, deviations: DeviationClass
+) -> FloatArray | None:
+    """Rows (T, S, A) that a class with constraints is to come near to where it has no data; None if it has none.
+
+    There the completion rule cannot just decide: what it says need not be in the class.
+    """
+    data = layout.with_data(target.known)
+    if not layout.constraints or data.all():
+        return None
+    x = layout.uniform()
+    if layout.atoms is None:
+        counts = np.where(layout.allowed, layout.pulled_back(target.rows), 0.0)
+        sums = counts.sum(axis=1, keepdims=True)
+        x = np.where(sums > 0, counts / np.where(sums > 0, sums, 1.0), x)
+    return layout.sigma(completed(layout, x, data, completion, game, deviations))
 
 
 def completed(

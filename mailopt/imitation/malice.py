@@ -11,8 +11,9 @@ from mailopt.errors import CoverageError, InvalidOption
 from mailopt.evaluation.rounding import Enclosure
 from mailopt.games.numbers import BoolArray
 from mailopt.games.policy import CorrelatedPolicy
+from mailopt.imitation.checks import require_amount, require_count
 from mailopt.imitation.cloning import cloned
-from mailopt.imitation.completion import Completion, check_completion, completed
+from mailopt.imitation.completion import Completion, check_completion, completed, wanted
 from mailopt.imitation.demonstrations import Demonstrations
 from mailopt.imitation.dynamics import Assessment, Dynamics, Environment, dynamics_of
 from mailopt.imitation.results import Imitation, Round, provenance
@@ -150,9 +151,12 @@ def malice(
         )
     scorer = Scorer(dynamics.game if dynamics.known else None, whole, deviations)
     data = layout.with_data(target.known)
-    first = cloned(layout, target, demonstrations.visits)
-    x = completed(layout, first.x, data, completion, dynamics.game, deviations)
-    update = update_of(rule, layout, target, x, ~data, 1.0 if step_size is None else step_size)
+    ties = wanted(layout, target, completion, dynamics.game, deviations)
+    first = cloned(layout, target, demonstrations.visits, ties)
+    x = first.x
+    if not layout.constraints:
+        x = completed(layout, x, data, completion, dynamics.game, deviations)
+    update = update_of(rule, layout, target, x, ties, 1.0 if step_size is None else step_size)
     run = _Run(dynamics, layout, target, scorer, whole if rule == "expert_occupancy" else None, uncovered)
     step, filled, total = Step(x, first.objective, first.solution, first.rounding), x, np.zeros_like(x)
     stopped = f"the limit of {rounds} rounds"
@@ -191,13 +195,11 @@ def check_malice_options(
         raise InvalidOption(f"rule is {rule!r}; it must be one of {', '.join(map(repr, RULES))}")
     if uncovered not in ("error", "charge"):
         raise InvalidOption(f"uncovered is {uncovered!r}; it must be 'error' or 'charge'")
-    for name, count in (("rounds", rounds), ("patience", patience)):
-        if type(count) is not int or count < 1:
-            raise InvalidOption(f"{name} is {count!r}; give an integer of at least 1")
-    if not 0 <= tolerance < np.inf:
-        raise InvalidOption(f"tolerance is {tolerance!r}; give a number of at least 0")
-    if step_size is not None and not 0 < step_size < np.inf:
-        raise InvalidOption(f"step_size is {step_size!r}; give a positive number, or None for 1")
+    require_count("rounds", rounds)
+    require_count("patience", patience)
+    require_amount("tolerance", tolerance)
+    if step_size is not None:
+        require_amount("step_size", step_size, positive=True)
 
 
 @dataclass

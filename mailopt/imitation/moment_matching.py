@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mailopt.deviations import DeviationClass, Swap, check_deviations
-from mailopt.errors import InfeasibleClass, InvalidPolicyClass
+from mailopt.errors import InvalidPolicyClass
 from mailopt.evaluation.occupancy import stage_occupancy
 from mailopt.evaluation.stages import by_stage
 from mailopt.games.game import MarkovGame, check_game
@@ -20,10 +20,11 @@ from mailopt.imitation.dynamics import Known
 from mailopt.imitation.results import MomentMatching, provenance
 from mailopt.imitation.scores import Scorer
 from mailopt.imitation.target import target_of
+from mailopt.programs.feasibility import require_feasible
 from mailopt.programs.flow import flow
 from mailopt.programs.moment_matching import Rewards, moment_matching
 from mailopt.programs.policy_classes import EpisodeMixture, Occupancies, PolicyClass, Tabular, check_policy_class
-from mailopt_solvers import HighsSession, Solution, Termination
+from mailopt_solvers import HighsSession, Solution
 
 _NOISE = 1e-12  # occupancies whose flow is off by less are those of a policy
 _VISITED = 1e-9  # a solver's mass below this is 0
@@ -105,8 +106,8 @@ def inverse_reinforcement_learning(
     options = {name: value for name, value in locals().items() if name not in ("game", "demonstrations")}
     check_game(game)
     check_deviations(deviations, game)
-    scorer = Scorer(game, demonstrations.expert if expert is None else expert, deviations)
     demonstrations.check(game)
+    scorer = Scorer(game, demonstrations.expert if expert is None else expert, deviations)
     expected = demonstrations.occupancy
     if game.horizon is None:
         expected = expected.sum(axis=0, keepdims=True)
@@ -164,11 +165,9 @@ def _matched(game: MarkovGame, expected: FloatArray, rewards: Rewards, policy_cl
     if isinstance(policy_class, EpisodeMixture):
         mixture = np.stack([_occupancy(game, policy) for policy in policy_class.members(game)])
     program = moment_matching(game, expected, rewards, policy_class.constraints, mixture)
-    solution = HighsSession(program).solve()
-    if solution.termination is Termination.INFEASIBLE:
-        names = ", ".join(constraint.name for constraint in policy_class.constraints)
-        raise InfeasibleClass(f"no occupancy of {policy_class!r} satisfies its constraints: {names}. Relax one of them")
-    solution.require_optimal()
+    if policy_class.constraints:
+        require_feasible(program, [constraint.name for constraint in policy_class.constraints], "occupancy")
+    solution = HighsSession(program).solve().require_optimal()
     mu = solution["mu"] if mixture is None else np.tensordot(solution["weights"], mixture, axes=1)
     weights = solution.duals("apart")
     if rewards.norm == "l1":

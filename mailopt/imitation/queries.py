@@ -16,7 +16,8 @@ from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.imitation.results import Answer
 
 _FORMAT, _VERSION = "mailopt.answers", 1
-_EVERY = 1.0  # seconds between two savings while answers come in
+_MANY = 1000  # answers from which on they are saved at most once in so many seconds:
+_EVERY = 1.0
 
 
 @runtime_checkable
@@ -61,6 +62,9 @@ class Answers:
                 raise InvalidOption(f"answers is {str(path)!r}; answers are kept in a .json file")
             if self.path.exists():
                 self._kept = self._read(self.path)
+            else:  # better now than after the first question
+                self._changed = True
+                self.save()
 
     def ask(self, step: int, state: int) -> FloatArray:
         """Return the expert's row (A,) at a step and state.
@@ -82,7 +86,7 @@ class Answers:
                 raise
             self._kept[place] = row
             self._changed = True
-            if time.monotonic() - self._saved > _EVERY:
+            if len(self._kept) <= _MANY or time.monotonic() - self._saved > _EVERY:
                 self.save()
         self.used[place] = row
         return row

@@ -15,7 +15,7 @@ import numpy as np
 
 from mailopt.errors import InvalidPolicyClass
 from mailopt.evaluation.stages import distributions
-from mailopt.games.numbers import BoolArray, FloatArray
+from mailopt.games.numbers import FloatArray
 from mailopt.imitation.target import Target
 from mailopt.programs.imitation import Master
 from mailopt.programs.layout import Layout
@@ -131,17 +131,17 @@ class Hedge(Update):
 
 
 def update_of(
-    rule: str, layout: Layout, target: Target, start: FloatArray, completed: BoolArray, strength: float
+    rule: str, layout: Layout, target: Target, start: FloatArray, ties: FloatArray | None, strength: float
 ) -> Update:
-    """Make the update of a rule; ``start`` are the first parameters, ``completed`` (R,) rows without data."""
+    """Make the update of a rule; ``start`` are the first parameters, ``ties`` rows to come near to without data."""
     if rule == "hedge":
         return Hedge(layout, target, start, strength)
     regularised = rule == "follow_the_regularised_leader"
     per_round = regularised or rule == "follow_the_leader"
     master = Master(layout, anchored=not regularised, per_round=per_round)
     master.add_cells(target.known, target.rows)
-    if layout.constraints and completed.any():
-        master.add_cells(completed[layout.rows], layout.sigma(start), counted=False)
+    if ties is not None:
+        master.add_ties(~layout.with_data(target.known)[layout.rows], ties)
     if regularised:
         return FollowTheRegularisedLeader(master, start, strength)
     return FollowTheLeader(master) if per_round else CuttingPlane(master)

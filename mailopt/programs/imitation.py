@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from mailopt.errors import InfeasibleClass, PolicyNumber, PolicyShape
+from mailopt.errors import PolicyNumber, PolicyShape
 from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import BoolArray, FloatArray, IntArray
+from mailopt.programs.feasibility import require_feasible
 from mailopt.programs.layout import Layout
 from mailopt.programs.policy_classes import PolicyClass, Tabular, check_policy_class
-from mailopt_solvers import HighsSession, LinearProgram, ProgramBuilder, Solution, Termination, solve
+from mailopt_solvers import HighsSession, LinearProgram, ProgramBuilder, Solution
 
 ANCHOR = 1e-6  # price of differing from the target where no weight says that it matters
-_MOST_SOLVES = 60  # programs solved to name constraints that exclude each other
+_TIES = 0.1  # of that, where there is no target
 
 
 def imitation(
@@ -145,21 +146,26 @@ class Master:
         self._rounds = 0
         self._of_row = np.bincount(layout.rows.ravel(), minlength=len(layout.allowed))
         if layout.constraints:
-            _require_feasible(layout, self.session.program)
+            require_feasible(self.session.program, [c.name for c in layout.constraints], "policy")
 
-    def add_cells(self, where: BoolArray, target: FloatArray, *, counted: bool = True) -> None:
-        """Add targets: cells (T, S) and their rows (T, S, A). Cells that are not counted only break ties."""
+    def add_cells(self, where: BoolArray, target: FloatArray) -> None:
+        """Add targets: cells (T, S) and their rows (T, S, A)."""
+        self._add(f"{len(self._cells)}", where, target, ANCHOR if self.anchored else 0.0, counted=True)
+
+    def add_ties(self, where: BoolArray, wanted: FloatArray) -> None:
+        """Break what ties are left towards some rows (T, S, A) at cells (T, S) that no loss counts; once."""
+        self._add("_ties", where, wanted, _TIES * ANCHOR, counted=False)
+
+    def _add(self, name: str, where: BoolArray, target: FloatArray, price: float, *, counted: bool) -> None:
         steps, states, group = self._grouped(where, target)
         if not steps.size:
             return
         cell, actions = np.nonzero(target[steps, states])
         member = sparse.csr_array((np.ones(group.size), (group, np.flatnonzero(where))), shape=(steps.size, where.size))
         steps, states, members = steps[cell], states[cell], sparse.csr_array(member[cell])
-        name = str(len(self._cells)) if counted else "_ties"
         block = Cells(f"m{name}", members)
         terms = {f"loss{n}": block.row(cut) for n, cut in enumerate(self._cuts)} if counted else {}
-        share = members.sum(axis=1) / self._of_row[self.layout.rows[steps, states]]
-        costs = -ANCHOR * share if self.anchored else 0.0
+        costs = -price * members.sum(axis=1) / self._of_row[self.layout.rows[steps, states]]
         self.session.add_variables(block.name, (steps.size,), terms, upper=target[steps, states, actions], costs=costs)
         matched = {"x": -self.layout.entries(steps, states, actions), block.name: sparse.eye_array(steps.size)}
         self.session.add_rows(f"matched{name}", (steps.size,), matched, upper=0.0)
@@ -212,34 +218,3 @@ def _base(layout: Layout, *, theta: bool) -> LinearProgram:
     for k, (_, matrix, lower, upper) in enumerate(layout.constraint_rows):
         builder.add_rows(f"constraint{k}", (matrix.shape[0],), {x: matrix}, lower=lower, upper=upper)
     return builder.build()
-
-
-def _require_feasible(layout: Layout, program: LinearProgram) -> None:
-    """Raise unless the class holds a policy; name constraint rows of which none can be spared."""
-    answer = solve(program)
-    if answer.termination is not Termination.INFEASIBLE:
-        return
-    owners = [(name, row) for name, matrix, _, _ in layout.constraint_rows for row in range(matrix.shape[0])]
-    first = program.num_rows - len(owners)
-    ray = np.zeros(program.num_rows) if answer.dual_ray is None else answer.dual_ray
-    suspects = [k for k in range(len(owners)) if ray[first + k] != 0] or list(range(len(owners)))
-    minimal = ""
-    if len(suspects) <= _MOST_SOLVES:
-        for k in list(suspects):
-            rest = [j for j in suspects if j != k]
-            if _only(program, first, rest) is Termination.INFEASIBLE:
-                suspects = rest
-        minimal = ", of which none can be spared"
-    names = [name if sum(n == name for n, _ in owners) == 1 else f"{name}, row {row}" for name, row in owners]
-    listed = "; ".join(names[k] for k in suspects[:10]) + ("; .." if len(suspects) > 10 else "")
-    raise InfeasibleClass(
-        f"no policy satisfies the constraints of the class: {listed} exclude each other{minimal}. Relax one of them"
-    )
-
-
-def _only(program: LinearProgram, first: int, kept: Sequence[int]) -> Termination:
-    """Solve with some of the constraint rows alone."""
-    lower, upper = np.array(program.row_lower), np.array(program.row_upper)
-    dropped = np.setdiff1d(np.arange(first, program.num_rows), first + np.array(kept, dtype=np.int64))
-    lower[dropped], upper[dropped] = -np.inf, np.inf
-    return solve(program.changed(row_lower=lower, row_upper=upper)).termination
