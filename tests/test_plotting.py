@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 
 import mailopt as mo
@@ -17,7 +18,7 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "value_is_easy_regret_is_h
 def results() -> list[mo.Imitation]:
     chain = mo.scenarios.aliased_chain(4, coverage=0.2)
     shown = mo.Demonstrations.from_policy(chain.game, chain.expert)
-    aliased = mo.policy_classes.Aggregated(chain.labels)
+    aliased = mo.policy_classes.Aggregated(chain.labels or ())
     return [
         mo.behavior_cloning(chain.game, shown),
         mo.malice(chain.game, shown, policy_class=aliased, rule="hedge", rounds=5),
@@ -32,7 +33,9 @@ def test_learning_curves_are_saved(tmp_path: Path, suffix: str) -> None:
         figure = result.plot(path)
         assert path.stat().st_size > 1000
         (axes,) = figure.axes
-        labels = [text.get_text() for text in axes.get_legend().get_texts()]
+        legend = axes.get_legend()
+        assert legend is not None
+        labels = [text.get_text() for text in legend.get_texts()]
         assert "regret gap" in labels
         assert any("loss" in label for label in labels)
         assert axes.get_xlabel() == ("queries to the expert" if result.algorithm == "BLADES" else "round")
@@ -43,8 +46,8 @@ def test_averages_stand_where_their_round_is() -> None:
     lines = {line.get_label(): line for line in hedge.plot().axes[0].lines}
     averages = [found for found in hedge.history if found.kind == "average"]
     drawn = lines["deviation-weighted loss, average"]
-    assert list(drawn.get_xdata()) == [found.index for found in averages]
-    assert list(drawn.get_ydata()) == [found.loss for found in averages]
+    assert np.asarray(drawn.get_xdata()).tolist() == [found.index for found in averages]
+    assert np.asarray(drawn.get_ydata()).tolist() == [found.loss for found in averages]
 
 
 def test_a_missing_matplotlib_is_named() -> None:

@@ -162,14 +162,16 @@ def least_regret_completion(
 ) -> CorrelatedPolicy:
     """Complete a policy where it is unknown, (T, S), by the best of a few candidates; it need not be the best of all.
 
-    The candidates hold each agent to its stage minimax there, one agent each, or all of them at once.
+    The candidates hold each agent to its stage minimax there, one agent each, or all of them at once; and the policy as
+    it is.
     """
     problem = Problem(game, policy, steps=max(len(unknown), deviations.num_steps or 1))
     mask = np.stack([unknown[min(h, len(unknown) - 1)] for h in range(problem.stages)])
     endless = isinstance(deviations, Limited) and game.discount is not None
     free = deviations.inner if endless and isinstance(deviations, Limited) else deviations
     least = recursion(problem, [Confound(problem, i, free, mask) for i in range(game.num_agents)])
-    return _mildest(least, deviations)[0]
+    good, mildest = _mildest(least, deviations)
+    return policy if regret(game, policy, deviations).value < mildest.value else good
 
 
 def _mildest(least: list[Outcome], deviations: DeviationClass) -> tuple[CorrelatedPolicy, Regret]:

@@ -82,7 +82,7 @@ class _Joint:
         return distributions(solved["sigma"], legal)
 
     def _pattern(self) -> LinearProgram:
-        """Minimise T >= sum_g t_g - floor, t_g >= sum of sigma(a) Q(m(a)) over the a told in g, for all agents and maps."""
+        """Minimise T >= sum_g t_g - floor, t_g >= sum of sigma(a) Q(m(a)) over the a told in g, for agents and maps."""
         size = self.game.num_joint_actions
         builder = ProgramBuilder("min")
         sigma = builder.add_variables("sigma", (size,))

@@ -9,8 +9,17 @@ from typing import TypeAlias
 import numpy as np
 from scipy import sparse
 
-from mailopt.deviations import Deviation, DeviationClass, LimitedDeviation, Stationary, Swap
-from mailopt.errors import InvalidOption
+from mailopt.deviations import (
+    Deviation,
+    DeviationClass,
+    Finite,
+    Limited,
+    LimitedDeviation,
+    Restricted,
+    Stationary,
+    Swap,
+)
+from mailopt.errors import InvalidDeviation, InvalidOption
 from mailopt.evaluation.loss import DeviationWeightedLoss, charged, gathered_loss
 from mailopt.evaluation.reach import support_of, wandering
 from mailopt.evaluation.recursion import visits_of
@@ -231,6 +240,12 @@ def dynamics_of(
                 raise InvalidOption(f"{name} is {value!r}; a simulator needs an integer, such as episodes=1000, seed=0")
         assert episodes is not None
         assert seed is not None
+        inner = deviations.inner if isinstance(deviations, Limited) else deviations
+        if isinstance(inner, Finite | Restricted | Stationary):
+            raise InvalidDeviation(
+                f"{deviations!r} has tables over the states, and deviations in a simulator are planned on a model "
+                f"with one state more; use Swap, External, Coarse, Internal, Partition, Budget, or Limited over one of these"
+            )
         return Sampled(environment, deviations, episodes, seed)
     check_game(environment)
     if episodes is not None or seed is not None:

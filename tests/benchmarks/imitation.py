@@ -137,7 +137,7 @@ class Asked:
 
     def query(self, step: int, state: int) -> FloatArray:
         """Return the row of the policy."""
-        return self.policy.at(step)[state]
+        return np.asarray(self.policy.at(step)[state])
 
 
 def known_bound(game: mo.MarkovGame, shown: mo.Demonstrations, where: BoolArray) -> float:
@@ -155,7 +155,7 @@ def known_bound(game: mo.MarkovGame, shown: mo.Demonstrations, where: BoolArray)
 def sampled(shown: mo.Demonstrations, count: int) -> BoolArray:
     """So many places (step, state), drawn from the expert's own visits."""
     visits = shown.visits.ravel() / shown.visits.sum()
-    number = int(min(count, np.count_nonzero(visits)))
+    number = min(count, int(np.count_nonzero(visits)))
     where = np.zeros(visits.size, dtype=bool)
     where[np.random.default_rng(0).choice(visits.size, size=number, replace=False, p=visits)] = True
     return where.reshape(shown.visits.shape)
@@ -222,12 +222,13 @@ def gaps(game: mo.MarkovGame, policy: mo.CorrelatedPolicy, expert: mo.Correlated
 
 def demonstrated_games(quick: bool) -> list[tuple[str, mo.MarkovGame, str, mo.CorrelatedPolicy]]:
     """OpenSpiel games with a Nash expert and one with a correlated expert."""
-    cards = unroll(f"goofspiel(num_cards={3 if quick else 4},imp_info=False,points_order=descending)").game
+    cards = unroll(f"goofspiel(num_cards={3 if quick else 4},imp_info=False,points_order=random)").game
     games = [("goofspiel", cards, "Nash", mo.zero_sum_equilibrium(cards).policy)]
     if not quick:
-        coins = unroll("oshi_zumo(coins=5,size=2,horizon=6)").game
-        games.append(("oshi_zumo 5", coins, "Nash", mo.zero_sum_equilibrium(coins).policy))
-        games.append(("goofspiel", cards, "correlated", mo.correlated_equilibrium(cards, objective="entropy").policy))
+        coins = unroll("oshi_zumo(coins=6,size=2,horizon=6)").game
+        games.append(("oshi_zumo 6", coins, "Nash", mo.zero_sum_equilibrium(coins).policy))
+        fair = mo.correlated_equilibrium(cards, objective="egalitarian").policy
+        games.append(("goofspiel", cards, "correlated", fair))
     return games
 
 

@@ -50,7 +50,7 @@ def test_parameters_make_policies_of_the_class(seed: int) -> None:
 
 
 def test_states_with_the_same_label_share_a_row() -> None:
-    policy = members(pc.Aggregated(CHAIN.labels).layout(CHAIN.game), np.random.default_rng(0))
+    policy = members(pc.Aggregated(CHAIN.labels or ()).layout(CHAIN.game), np.random.default_rng(0))
     assert policy.num_steps is None
     for s, label in enumerate(CHAIN.labels or ()):
         for t, other in enumerate(CHAIN.labels or ()):
