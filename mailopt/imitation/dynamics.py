@@ -244,7 +244,7 @@ def dynamics_of(
         if isinstance(inner, Finite | Restricted | Stationary):
             raise InvalidDeviation(
                 f"{deviations!r} has tables over the states, and deviations in a simulator are planned on a model "
-                f"with one state more; use Swap, External, Coarse, Internal, Partition, Budget, or Limited over one of these"
+                f"with one state more; use Swap, External, Coarse, Internal, Partition, Budget, or Limited"
             )
         return Sampled(environment, deviations, episodes, seed)
     check_game(environment)
