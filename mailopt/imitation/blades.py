@@ -9,7 +9,7 @@ import numpy as np
 from mailopt.deviations import DeviationClass, Swap, check_deviations
 from mailopt.games.numbers import FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
-from mailopt.imitation.checks import require_amount, require_count
+from mailopt.imitation.checks import counted, require_amount, require_count
 from mailopt.imitation.completion import Completion, check_completion, completed, wanted
 from mailopt.imitation.dynamics import Assessment, Dynamics, Environment, dynamics_of
 from mailopt.imitation.queries import Answers, Expert
@@ -86,7 +86,8 @@ def blades(
     answers
         A ``.json`` file in which answers are kept as they come in (from a thousand on at most once a second), whatever
         happens later; answers that are in it are not asked for again. A run that was cut off goes on by repeating the
-        call.
+        call. The file belongs to one expert: answers that contradict an expert who is a policy are refused, but those
+        of an object are believed.
     rounds
         Most rounds.
     reference
@@ -132,9 +133,9 @@ def blades(
     dynamics = dynamics_of(environment, deviations, episodes, seed)
     game = dynamics.game
     check_deviations(deviations, game)
-    asked = Answers(game, expert, stationary=stationary, path=answers)
     steps = expert.num_steps if isinstance(expert, CorrelatedPolicy) else None
     stages = game.horizon or (1 if stationary else steps) or 1
+    asked = Answers(game, expert, stages=stages, stationary=stationary, path=answers)
     layout = layout_for(check_policy_class(policy_class).layout(game), stages)
     check_completion(completion, layout)
     whole = expert if reference is None and isinstance(expert, CorrelatedPolicy) else reference
@@ -142,7 +143,7 @@ def blades(
     fit = _Fit(layout, stages)
     fit.ties = wanted(layout, fit.target, completion, game, deviations)
     run = _Run(dynamics, fit, asked, scorer, completion, deviations)
-    stopped = f"the limit of {rounds} rounds"
+    stopped = f"the limit of {counted(rounds, 'round')}"
     try:
         with shown(progress, "BLADES", rounds) as advance:
             for index in range(rounds):
@@ -157,7 +158,7 @@ def blades(
                     stopped = "deviations reach nothing that was not asked for, and fitting no longer helps"
                     break
                 if len(places) and left <= 0:
-                    stopped = f"the budget of {budget} questions is spent"
+                    stopped = f"the budget of {counted(budget or 0, 'question')} is spent"
                     break
                 if index + 1 < rounds:
                     run.learn(places[: max(left, 0)], found)
@@ -201,8 +202,8 @@ class _Run:
         self.history: list[Round] = []
         self.solutions: list[Solution | QuadraticSolution | None] = []
         self.step = fit.first()
-        self.best: tuple[CorrelatedPolicy, float] | None = None
-        self.policy: CorrelatedPolicy | None = None
+        self.best: tuple[CorrelatedPolicy, Assessment] | None = None
+        self.last: tuple[CorrelatedPolicy, Assessment] | None = None
         self.still = 0
 
     def assess(self, index: int) -> Assessment:
@@ -211,15 +212,16 @@ class _Run:
         if not layout.constraints:
             data = layout.with_data(self.fit.target.known)
             x = completed(layout, x, data, self.completion, self.dynamics.game, self.deviations)
-        self.policy = layout.policy(x)
-        found = self._assessed(self.policy)
+        policy = layout.policy(x)
+        found = self._assessed(policy)
         self.solutions.append(self.step.solution)
         queries = len(self.asked.used)
-        scored = self.scorer.round(index, self.policy, found, self.step.objective, self.step.solution, queries=queries)
+        scored = self.scorer.round(index, policy, found, self.step.objective, self.step.solution, queries=queries)
         self.history.append(scored)
-        self.still = 0 if self.best is None or found.value < self.best[1] - _STEADY else self.still + 1
-        if self.best is None or found.value <= self.best[1]:
-            self.best = self.policy, found.value
+        self.still = 0 if self.best is None or found.value < self.best[1].value - _STEADY else self.still + 1
+        self.last = policy, found
+        if self.best is None or found.value <= self.best[1].value:
+            self.best = self.last
         return found
 
     def _assessed(self, policy: CorrelatedPolicy) -> Assessment:
@@ -234,9 +236,9 @@ class _Run:
         """Places to ask for: where the worst deviations first meet what was not asked for, else where any does."""
         known = self.fit.target.known
         places = _ranked(found.frontier)
-        if len(places) or self.policy is None:
+        if len(places) or self.last is None:
             return places
-        return _ranked([self.dynamics.wandered(self.policy, len(known), known)])
+        return _ranked([self.dynamics.wandered(self.last[0], len(known), known)])
 
     def settled(self, found: Assessment) -> bool:
         """Whether fitting no longer helps."""
@@ -253,9 +255,11 @@ class _Run:
     def result(self, stopped: str, options: dict[str, object]) -> Blades:
         """Gather what is returned: the last policy, or the best of before if that has the smaller bound today."""
         assert self.best is not None
-        assert self.policy is not None
-        tried = [self.policy] if self.best[0] is self.policy else [self.policy, self.best[0]]
-        policy, found = min(((p, self._assessed(p)) for p in tried), key=lambda pair: pair[1].value)
+        assert self.last is not None
+        tried = [self.last] if self.best is self.last else [self.last, self.best]
+        if self.dynamics.known:  # with all answers; roll-outs would only give other estimates
+            tried = [(policy, self._assessed(policy)) for policy, _ in tried]
+        policy, found = min(tried, key=lambda pair: pair[1].value)
         known, layout = self.fit.target.known, self.fit.layout
         reached = self.dynamics.wandered(policy, len(known)) > 0
         return Blades(
@@ -269,6 +273,7 @@ class _Run:
             rounding=self.step.rounding,
             **provenance(*self.solutions),
             elapsed=self.scorer.elapsed,
+            estimate=None if self.dynamics.known else found.value,
             answers=self.asked.listed(),
             bound=self.bound(found),
             exact=self.dynamics.known and not (reached & ~known).any(),

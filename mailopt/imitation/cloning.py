@@ -12,6 +12,7 @@ from mailopt.evaluation.stages import distributions
 from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
+from mailopt.imitation.checks import check_demonstrations
 from mailopt.imitation.completion import Completion, check_completion, completed, wanted
 from mailopt.imitation.demonstrations import Demonstrations
 from mailopt.imitation.dynamics import Known
@@ -96,7 +97,7 @@ def behavior_cloning(
     options = {name: value for name, value in locals().items() if name not in ("game", "demonstrations")}
     check_game(game)
     check_deviations(deviations, game)
-    demonstrations.check(game)
+    check_demonstrations(demonstrations, game)
     scorer = Scorer(game, demonstrations.expert if expert is None else expert, deviations)
     if method not in ("tv", "counting"):
         raise InvalidOption(f"method is {method!r}; it must be 'tv' or 'counting'")

@@ -32,8 +32,8 @@ def check_completion(completion: object, layout: Layout) -> None:
     """
     if isinstance(completion, CorrelatedPolicy):
         layout.fitting(completion)
-    elif completion not in RULES:
-        raise InvalidOption(f"completion is {completion!r}; give 'uniform', 'least_regret' or a CorrelatedPolicy")
+    elif not isinstance(completion, str) or completion not in RULES:
+        raise InvalidOption(f"completion is {completion!r:.80}; give 'uniform', 'least_regret' or a CorrelatedPolicy")
     elif completion == "least_regret" and layout.atoms is not None:
         raise InvalidOption(
             "completion is 'least_regret', which mixtures of given policies cannot follow; use 'uniform'"

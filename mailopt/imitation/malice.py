@@ -11,7 +11,7 @@ from mailopt.errors import CoverageError, InvalidOption
 from mailopt.evaluation.rounding import Enclosure
 from mailopt.games.numbers import BoolArray
 from mailopt.games.policy import CorrelatedPolicy
-from mailopt.imitation.checks import require_amount, require_count
+from mailopt.imitation.checks import check_demonstrations, counted, require_amount, require_count
 from mailopt.imitation.cloning import cloned
 from mailopt.imitation.completion import Completion, check_completion, completed, wanted
 from mailopt.imitation.demonstrations import Demonstrations
@@ -139,7 +139,7 @@ def malice(
     check_malice_options(rule, uncovered, rounds, tolerance, patience, step_size)
     dynamics = dynamics_of(environment, deviations, episodes, seed)
     check_deviations(deviations, dynamics.game)
-    demonstrations.check(dynamics.game)
+    check_demonstrations(demonstrations, dynamics.game)
     target = target_of(demonstrations)
     layout = layout_for(check_policy_class(policy_class).layout(dynamics.game), len(target.known))
     check_completion(completion, layout)
@@ -159,7 +159,7 @@ def malice(
     update = update_of(rule, layout, target, x, ties, 1.0 if step_size is None else step_size)
     run = _Run(dynamics, layout, target, scorer, whole if rule == "expert_occupancy" else None, uncovered)
     step, filled, total = Step(x, first.objective, first.solution, first.rounding), x, np.zeros_like(x)
-    stopped = f"the limit of {rounds} rounds"
+    stopped = f"the limit of {counted(rounds, 'round')}"
     with shown(progress, "MALICE", rounds) as advance:
         for index in range(rounds):
             tried = run.assess(step, index, "iterate")
@@ -175,7 +175,7 @@ def malice(
                 stopped = "the worst deviations from the policy teach nothing new"
                 break
             if index - run.best_index >= patience:
-                stopped = f"no better policy in {patience} rounds"
+                stopped = f"no better policy in {counted(patience, 'round')}"
                 break
             if index + 1 < rounds:
                 step = update.next(tried.visits, step.x)
@@ -273,6 +273,7 @@ class _Run:
             algorithm=algorithm,
             policy=self.best.policy,
             loss=self.best.assessment.loss,
+            estimate=None if self.dynamics.known else self.best.assessment.value,
             completed=~data[self.layout.rows],
             history=tuple(self.history),
             stopped=stopped,

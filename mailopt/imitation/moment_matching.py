@@ -14,6 +14,7 @@ from mailopt.evaluation.stages import by_stage
 from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
+from mailopt.imitation.checks import check_demonstrations
 from mailopt.imitation.completion import Completion, check_completion, completed
 from mailopt.imitation.demonstrations import Demonstrations
 from mailopt.imitation.dynamics import Known
@@ -106,7 +107,7 @@ def inverse_reinforcement_learning(
     options = {name: value for name, value in locals().items() if name not in ("game", "demonstrations")}
     check_game(game)
     check_deviations(deviations, game)
-    demonstrations.check(game)
+    check_demonstrations(demonstrations, game)
     scorer = Scorer(game, demonstrations.expert if expert is None else expert, deviations)
     expected = demonstrations.occupancy
     if game.horizon is None:

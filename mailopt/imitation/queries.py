@@ -10,8 +10,17 @@ import numpy as np
 
 from mailopt.errors import ExpertFailed, IllegalAction, InvalidOption, MailoptError, MalformedFile
 from mailopt.games import storage
+from mailopt.games.files import naming
 from mailopt.games.game import MarkovGame
-from mailopt.games.numbers import POLICY, FloatArray, read_array, read_numbers, require_probabilities, require_row_sums
+from mailopt.games.numbers import (
+    POLICY,
+    ROW_SUM_TOLERANCE,
+    FloatArray,
+    read_array,
+    read_numbers,
+    require_probabilities,
+    require_row_sums,
+)
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.imitation.results import Answer
 
@@ -37,6 +46,8 @@ class Answers:
         For shapes and legal actions.
     expert
         A :class:`CorrelatedPolicy` or an :class:`Expert`.
+    stages
+        Number of stages of the expert.
     stationary
         Whether an answer holds at all steps.
     path
@@ -44,15 +55,25 @@ class Answers:
     """
 
     def __init__(
-        self, game: MarkovGame, expert: CorrelatedPolicy | Expert, *, stationary: bool, path: str | Path | None
+        self,
+        game: MarkovGame,
+        expert: CorrelatedPolicy | Expert,
+        *,
+        stages: int,
+        stationary: bool,
+        path: str | Path | None,
     ) -> None:
         if isinstance(expert, CorrelatedPolicy):
             check_policy(game, expert)
+            if stationary and not all((expert.at(h) == expert.at(0)).all() for h in range(expert.num_steps or 1)):
+                raise InvalidOption("stationary is True, but the expert's rows differ between steps; leave it out")
         elif not isinstance(expert, Expert) or isinstance(expert, type):
             raise InvalidOption(
                 f"the expert is {expert!r:.80}; give a CorrelatedPolicy or an object with a method query(step, state)"
             )
-        self.game, self.expert, self.stationary = game, expert, stationary
+        if path is not None and not isinstance(path, str | Path):
+            raise InvalidOption(f"answers is {path!r}; give the path of a .json file")
+        self.game, self.expert, self.stationary, self.stages = game, expert, stationary, stages
         self.path = None if path is None else Path(path)
         self.used: dict[tuple[int | None, int], FloatArray] = {}
         self._kept: dict[tuple[int | None, int], FloatArray] = {}
@@ -140,7 +161,11 @@ class Answers:
         return np.asarray(row / row.sum())
 
     def _read(self, path: Path) -> dict[tuple[int | None, int], FloatArray]:
-        fields = storage.read_json(path, _FORMAT, _VERSION)
+        with naming(path):
+            fields = storage.read_json(path, _FORMAT, _VERSION)
+            return self._parsed(fields, path)
+
+    def _parsed(self, fields: storage.JsonFields, path: Path) -> dict[tuple[int | None, int], FloatArray]:
         shape = (fields.take("states", storage.positive), fields.take("actions", storage.items))
         stationary = fields.take("stationary", lambda value, _: value)
         entries = fields.take("answers", storage.items)
@@ -156,9 +181,16 @@ class Answers:
             if len(storage.items(entry, where)) != 3:
                 raise MalformedFile(f"{where}: expected [step, state, probabilities]")
             step, state, row = entry
-            good = (step is None) if self.stationary else type(step) is int and step >= 0
+            good = (step is None) if self.stationary else type(step) is int and 0 <= step < self.stages
             if not good or type(state) is not int or not 0 <= state < self.game.num_states or (step, state) in found:
                 raise MalformedFile(f"{where}: {step!r}, {state!r} is no step and state, or is there twice")
             numbers = [storage.number(p, where) for p in storage.items(row, where)]
             found[step, state] = self._checked(numbers, state, where)
+            if isinstance(self.expert, CorrelatedPolicy):
+                apart = np.abs(found[step, state] - self.expert.at(step or 0)[state]).max()
+                if apart > ROW_SUM_TOLERANCE:
+                    raise MalformedFile(
+                        f"{where}: at step {step}, state {state} it differs by {apart:.2g} from what this expert says; "
+                        f"a file of answers belongs to one expert. Give another path"
+                    )
         return found

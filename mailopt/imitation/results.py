@@ -33,6 +33,9 @@ class Round:
         The loss under deviations from the expert, which the rule ``expert_occupancy`` minimises.
     objective
         Optimum of the program that made the policy.
+    expert_loss
+        Upper end of the deviation-weighted loss against the expert, obedience among the deviations, if a whole one was
+        given; ``loss`` is against the data.
     regret_gap, value_gap, gap_bound
         Against the expert, if a whole one was given: R(sigma) - R(sigma_E), max_i J_i(sigma_E) - J_i(sigma), and
         the bound of :func:`mailopt.regret_gap_bound`.
@@ -53,6 +56,7 @@ class Round:
     loss_upper: float
     surrogate: float | None = None
     objective: float | None = None
+    expert_loss: float | None = None
     regret_gap: float | None = None
     value_gap: float | None = None
     gap_bound: float | None = None
@@ -77,7 +81,10 @@ class Imitation:
         The learned policy.
     loss
         Its deviation-weighted loss against the data, exact, with bounds and the deviation that attains it; where the
-        data say nothing the distance counts as 1. None if only roll-outs are known.
+        data say nothing the distance counts as 1. Data from few episodes may be far from the expert: see
+        :attr:`Round.expert_loss`. None if only roll-outs are known.
+    estimate
+        The same loss as roll-outs have it; None if the loss is exact.
     completed
         True where no data reached the policy's row, so that the completion rule decided, (T, S).
     history
@@ -104,6 +111,7 @@ class Imitation:
     history: tuple[Round, ...]
     stopped: str
     options: Mapping[str, object]
+    estimate: float | None = None
     rounding: float = 0.0
     minimax: tuple[float, float] | None = None
     solver: str = ""
@@ -113,8 +121,7 @@ class Imitation:
 
     def __repr__(self) -> str:
         """Algorithm, loss and rounds in one line."""
-        best = min(self.history, key=lambda found: found.loss_upper)
-        loss = f"loss {self.loss.value:.6g}" if self.loss is not None else f"loss about {best.loss:.3g} in roll-outs"
+        loss = f"loss about {self.estimate:.3g} in roll-outs" if self.loss is None else f"loss {self.loss.value:.6g}"
         rounds = self.history[-1].index + 1
         return f"{type(self).__name__}({self.algorithm}, {loss}; {rounds} round{'s' * (rounds > 1)}, {self.stopped})"
 
@@ -161,6 +168,11 @@ class MomentMatching(Imitation):
     distance: float
     distance_lower: float
 
+    def __repr__(self) -> str:
+        """Distance and loss in one line."""
+        loss = "" if self.loss is None else f", loss {self.loss.value:.6g}"
+        return f"MomentMatching({self.algorithm}, distance {self.distance:.6g}{loss})"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -200,6 +212,10 @@ class Blades(Imitation):
 
     def __repr__(self) -> str:
         """Bound and queries in one line."""
-        meaning = "loss =" if self.exact else "loss <="
+        meaning = f"loss <= {self.bound:.6g}"
+        if self.loss is None:
+            meaning = f"loss about {self.bound:.3g} in roll-outs"
+        elif self.exact:
+            meaning = f"loss = {self.loss.value:.6g}"
         count = self.queries
-        return f"Blades({meaning} {self.bound:.6g} after {count} quer{'y' if count == 1 else 'ies'}; {self.stopped})"
+        return f"Blades({meaning} after {count} quer{'y' if count == 1 else 'ies'}; {self.stopped})"

@@ -74,15 +74,16 @@ class Scorer:
         )
 
     def gaps(self, policy: CorrelatedPolicy) -> dict[str, float | None]:
-        """Regret gap, value gap and the bound on the regret gap, by the names of :class:`Round`."""
+        """Return gaps, the bound and the loss against the expert, by the names of :class:`Round`."""
         if self.game is None or self.expert is None:
             return {}
         ours = regret(self.game, policy, self.deviations)
         bound = None
         if not isinstance(self.deviations, Budget):
-            bound = regret_gap_bound(self.game, policy, self.expert, self.deviations).value
+            bound = regret_gap_bound(self.game, policy, self.expert, self.deviations)
         return {
             "regret_gap": ours.value - self._regret.value,
             "value_gap": float((self._regret.obedience.value - ours.obedience.value).max()),
-            "gap_bound": bound,
+            "gap_bound": None if bound is None else bound.value,
+            "expert_loss": None if bound is None else bound.loss,
         }
