@@ -42,19 +42,29 @@ def learning_curve(result: Imitation, path: str | Path | None = None) -> Figure:
     where, where_averages = (
         [found.queries if queries else found.index for found in kind] for kind in (iterates, averages)
     )
-    marker = "o" if len(iterates) <= 30 else ""
+    marker, single = "o" if len(iterates) <= 30 else "", len(iterates) == 1
     label = "bound on the deviation-weighted loss" if result.algorithm == "BLADES" else "deviation-weighted loss"
+    if result.loss is None:
+        label = "deviation-weighted loss in roll-outs"
     axes.plot(where, _column(iterates, "loss"), color=BLUE, marker=marker, label=label)
     if averages:
         axes.plot(where_averages, _column(averages, "loss"), color=BLUE, ls="--", label=f"{label}, average")
     for name, text, colour, style in (
         ("regret_gap", "regret gap", ORANGE, "-"),
         ("gap_bound", "bound on the regret gap", GREEN, "-."),
+        ("expert_loss", "loss against the expert", PURPLE, "--"),
         ("value_gap", "value gap", GREY, ":"),
     ):
         values = _column(iterates, name)
         if np.isfinite(values).any():
-            axes.plot(where, values, color=colour, ls=style, marker=marker if name == "regret_gap" else "", label=text)
+            axes.plot(
+                where,
+                values,
+                color=colour,
+                ls=style,
+                marker=marker if single or name == "regret_gap" else "",
+                label=text,
+            )
         if name == "regret_gap" and np.isfinite(_column(averages, name)).any():
             axes.plot(where_averages, _column(averages, name), color=colour, ls="--", label=f"{text}, average")
     axes.set_xlabel("queries to the expert" if queries else "round")

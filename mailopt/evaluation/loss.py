@@ -13,7 +13,7 @@ from mailopt.errors import InvalidDeviation
 from mailopt.evaluation.best import BestDeviation
 from mailopt.evaluation.deviating import describe, problem_of
 from mailopt.evaluation.reach import Wander
-from mailopt.evaluation.recoverability import upper_ends
+from mailopt.evaluation.recoverability import Kept, upper_ends
 from mailopt.evaluation.rounding import Enclosure, gamma, highest
 from mailopt.evaluation.rules import Deviating, Follow, Problem
 from mailopt.evaluation.search import Found, search
@@ -181,6 +181,13 @@ def regret_gap_bound(
     >>> gap.value, gap.upper <= bound.value
     (3.0, True)
     """
+    return gap_bound(game, policy, expert, deviations, {})
+
+
+def gap_bound(
+    game: MarkovGame, policy: CorrelatedPolicy, expert: CorrelatedPolicy, deviations: DeviationClass, kept: Kept
+) -> RegretGapBound:
+    """Bound the regret gap; what depends on the expert alone is kept for the next policy."""
     check_policy(game, policy)
     check_policy(game, expert)
     check_deviations(deviations, game)
@@ -195,7 +202,7 @@ def regret_gap_bound(
     loss = highest([obeyed, *(f.enclosure for f in found if f is not None)]).upper
     problem = replace(problem_of(game, expert, deviations), steps=losses.stages)
     playable = [_playable(problem, policy, agent, deviations) for agent in range(game.num_agents)]
-    ends = [upper_ends(problem, members, playable) for members in (deviations, Limited(0))]
+    ends = [upper_ends(problem, members, playable, kept) for members in (deviations, Limited(0))]
     u, width = (max(end[form] for end in ends) for form in (0, 1))
     absolute, span = ((Enclosure(0.0, c) * (k * loss)).upper * (1 + 2.0**-50) for c, k in ((u, 4.0), (width, 2.0)))
     return RegretGapBound(min(absolute, span), absolute, span, u, width, loss)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from mailopt.deviations.base import Recursive
 from mailopt.evaluation.deviating import problem_of
 from mailopt.evaluation.recursion import Outcome, recursion
 from mailopt.evaluation.rounding import Enclosure, highest
-from mailopt.evaluation.rules import Deviate, Follow, Obey, Problem
+from mailopt.evaluation.rules import Deviate, Follow, Obey, Problem, Rule
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
@@ -90,37 +92,51 @@ def recoverability(
     check_policy(game, expert)
     check_deviations(deviations, game)
     problem = problem_of(game, expert, deviations)
-    parts = [_of_agent(problem, agent, deviations, None) for agent in range(game.num_agents)]
+    parts = [_of_agent(problem, agent, deviations, None, {}) for agent in range(game.num_agents)]
     absolute, span = (highest(part[form] for part in parts) for form in (0, 1))
     exact = isinstance(deviations, Finite) or (isinstance(deviations, Limited) and deviations.k == 0)
     per_agent = tuple((part[0].lower, part[0].upper) for part in parts)
     return Recoverability(absolute.lower, absolute.upper, span.lower, span.upper, exact, per_agent)
 
 
-def upper_ends(problem: Problem, deviations: DeviationClass, playable: list[list[BoolArray]]) -> tuple[float, float]:
+Kept: TypeAlias = dict[tuple[int, int, str], list[Outcome]]
+"""Outcomes of recursions, which depend on the expert alone, by stages, agent and kind."""
+
+
+def upper_ends(
+    problem: Problem, deviations: DeviationClass, playable: list[list[BoolArray]], kept: Kept
+) -> tuple[float, float]:
     """Upper ends of both forms, given for each agent and stage the joint actions (S, A) that the span is over."""
-    parts = [_of_agent(problem, agent, deviations, masks) for agent, masks in enumerate(playable)]
+    parts = [_of_agent(problem, agent, deviations, masks, kept) for agent, masks in enumerate(playable)]
     return max(part[0].upper for part in parts), max(part[1].upper for part in parts)
 
 
 def _of_agent(
-    problem: Problem, agent: int, deviations: DeviationClass, playable: list[BoolArray] | None
+    problem: Problem, agent: int, deviations: DeviationClass, playable: list[BoolArray] | None, kept: Kept
 ) -> tuple[Enclosure, Enclosure]:
     """Enclose both forms for one agent; the span over playable joint actions, or over the legal ones."""
+
+    def evaluated(kind: str, where: Problem, rules: Callable[[], list[Rule]]) -> list[Outcome]:
+        key = (problem.stages, agent, kind)
+        if key not in kept:
+            kept[key] = recursion(where, rules())
+        return kept[key]
+
     if isinstance(deviations, Finite):
         members = deviations.of(agent)
         if not members:
             return Enclosure(-np.inf, -np.inf), Enclosure(-np.inf, -np.inf)
-        found = [_Range(problem, outcome, playable) for outcome in recursion(problem, [Follow(phi) for phi in members])]
+        followed = evaluated("listed", problem, lambda: [Follow(phi) for phi in members])
+        found = [_Range(problem, outcome, playable) for outcome in followed]
         return highest(r.absolute() for r in found), highest(r.span() for r in found)
-    obeying = _Range(problem, recursion(problem, [Obey([agent])])[0], playable)
+    obeying = _Range(problem, evaluated("obeys", problem, lambda: [Obey([agent])])[0], playable)
     if isinstance(deviations, Limited) and deviations.k == 0:
         return obeying.absolute(), obeying.span()
     free = deviations if isinstance(deviations, Recursive) else Swap()
     given = problem.game.rewards[None] if problem.game.rewards.ndim == 3 else problem.game.rewards
     mirrored = replace(problem, rewards=-given, rewards_error=_given_error(problem))
-    best = _Range(problem, recursion(problem, [Deviate(problem, agent, free)])[0], playable)
-    worst = _Range(mirrored, recursion(mirrored, [Deviate(mirrored, agent, free)])[0], playable)
+    best = _Range(problem, evaluated("best", problem, lambda: [Deviate(problem, agent, free)])[0], playable)
+    worst = _Range(mirrored, evaluated("worst", mirrored, lambda: [Deviate(mirrored, agent, free)])[0], playable)
     upper = _widest(best, worst)
     lowers = [obeying.absolute().lower] if deviations.contains_obedience else []
     spans = [obeying.span().lower] if deviations.contains_obedience else []

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from mailopt.deviations import Budget, DeviationClass
-from mailopt.evaluation.loss import regret_gap_bound
+from mailopt.evaluation.loss import gap_bound
+from mailopt.evaluation.recoverability import Kept
 from mailopt.evaluation.regret import Regret, regret
 from mailopt.games.game import MarkovGame
 from mailopt.games.policy import CorrelatedPolicy, check_policy
@@ -24,6 +25,7 @@ class Scorer:
     expert: CorrelatedPolicy | None
     deviations: DeviationClass
     started: float = field(default_factory=time.perf_counter)
+    _kept: Kept = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Validate."""
@@ -80,7 +82,7 @@ class Scorer:
         ours = regret(self.game, policy, self.deviations)
         bound = None
         if not isinstance(self.deviations, Budget):
-            bound = regret_gap_bound(self.game, policy, self.expert, self.deviations)
+            bound = gap_bound(self.game, policy, self.expert, self.deviations, self._kept)
         return {
             "regret_gap": ours.value - self._regret.value,
             "value_gap": float((self._regret.obedience.value - ours.obedience.value).max()),

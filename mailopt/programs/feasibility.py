@@ -47,6 +47,8 @@ def require_feasible(program: LinearProgram, names: Sequence[str], what: str) ->
                 suspects = rest
         minimal = ", of which none can be spared"
     listed = "; ".join(owner[row] for row in suspects[:10]) + ("; .." if len(suspects) > 10 else "")
+    if len(suspects) == 1:
+        raise InfeasibleClass(f"no {what} satisfies the constraint {listed} of the class. Relax it")
     raise InfeasibleClass(
         f"no {what} satisfies the constraints of the class: {listed} exclude each other{minimal}. Relax one of them"
     )

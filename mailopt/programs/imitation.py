@@ -11,7 +11,8 @@ from scipy import sparse
 
 from mailopt.errors import PolicyNumber, PolicyShape
 from mailopt.games.game import MarkovGame, check_game
-from mailopt.games.numbers import BoolArray, FloatArray, IntArray
+from mailopt.games.numbers import POLICY, ROW_SUM_TOLERANCE, BoolArray, FloatArray, IntArray, read_array
+from mailopt.games.policy import CorrelatedPolicy
 from mailopt.programs.feasibility import require_feasible
 from mailopt.programs.layout import Layout
 from mailopt.programs.policy_classes import PolicyClass, Tabular, check_policy_class
@@ -23,7 +24,7 @@ _TIES = 0.1  # of that, where there is no target
 
 def imitation(
     game: MarkovGame,
-    target: npt.ArrayLike,
+    target: npt.ArrayLike | CorrelatedPolicy,
     weights: npt.ArrayLike,
     policy_class: PolicyClass = Tabular(),  # noqa: B008 - a frozen object without state
     *,
@@ -45,7 +46,7 @@ def imitation(
     game
         The game; its dynamics and rewards play no part.
     target
-        Rows of the expert, (T, S, A) or (S, A).
+        The expert, or its rows, (T, S, A) or (S, A), 0 where they are not known.
     weights
         Non-negative weights, (N, T, S), or (T, S) for one weighting.
     policy_class
@@ -79,7 +80,10 @@ def imitation(
     check_game(game)
     layout = check_policy_class(policy_class).layout(game)
     rows = _array(target, layout.shape, "target")
-    given = np.asarray(weights, dtype=np.float64)
+    given = read_array(weights, POLICY, "weights")
+    if given.dtype.kind not in "iuf":
+        raise PolicyNumber(f"weights have dtype {given.dtype}; give numbers")
+    given = given.astype(np.float64)
     given = given[None] if given.ndim == 2 else given
     if given.ndim != 3 or given.shape[1:] != layout.shape[:2]:
         raise PolicyShape(f"weights have shape {given.shape}, expected (N, T, S) with (T, S) = {layout.shape[:2]}")
@@ -91,8 +95,12 @@ def imitation(
             f"known has shape {given_mask.shape} and dtype {given_mask.dtype}; give booleans (T, S) or (S,)"
         )
     mask: BoolArray = np.broadcast_to(given_mask, layout.shape[:2])
-    if (np.abs(rows[mask].sum(axis=1) - 1.0) > 1e-9).any():
-        raise PolicyNumber("a row of the target that is known does not sum to 1")
+    bad = np.argwhere(mask & (np.abs(rows.sum(axis=2) - 1.0) > ROW_SUM_TOLERANCE))
+    if len(bad):
+        step, state = (int(k) for k in bad[0])
+        raise PolicyNumber(
+            f"target, step {step}, state {state}: the row is known and sums to {rows[step, state].sum()!r}"
+        )
     master = Master(layout)
     master.add_cells(mask, rows)
     for cut in given:
@@ -100,8 +108,12 @@ def imitation(
     return master.session.program
 
 
-def _array(values: npt.ArrayLike, shape: tuple[int, int, int], what: str) -> FloatArray:
-    array = np.asarray(values, dtype=np.float64)
+def _array(values: npt.ArrayLike | CorrelatedPolicy, shape: tuple[int, int, int], what: str) -> FloatArray:
+    if isinstance(values, CorrelatedPolicy):
+        values = np.stack([values.at(h) for h in range(shape[0])])
+    array = read_array(values, POLICY, what)
+    if array.dtype.kind not in "iuf":
+        raise PolicyNumber(f"{what} has dtype {array.dtype}; give numbers, or a CorrelatedPolicy")
     if array.shape not in (shape, shape[1:]):
         raise PolicyShape(f"{what} has shape {array.shape}, expected (T, S, A) = {shape} or (S, A)")
     return np.broadcast_to(array, shape)

@@ -77,6 +77,8 @@ class PolicyClass(ABC):
             crossed = bool(np.any(low > high))
         except (TypeError, ValueError) as error:
             raise InvalidPolicyClass(f"{named(name)}: bounds are no numbers: {error}") from None
+        if not (np.isfinite(low).any() or np.isfinite(high).any()):
+            raise InvalidPolicyClass(f"{named(name)}: there is no bound; give lower=, upper= or both")
         if np.isnan(low).any() or np.isnan(high).any() or crossed:
             raise InvalidPolicyClass(f"{named(name)}: bounds {lower!r} to {upper!r} make no sense")
         return replace(self, constraints=(*self.constraints, Constraint(coefficients, low, high, name)))
@@ -231,7 +233,7 @@ class Mixture(PolicyClass):
     per_step: bool = False
 
     def _kind(self) -> str:
-        return f"Mixture({len(self.policies)} policies)"
+        return f"Mixture({_count(self.policies)})"
 
     def layout(self, game: MarkovGame) -> Layout:
         """See :class:`PolicyClass`."""
@@ -290,16 +292,22 @@ class EpisodeMixture(OccupancyClass):
     policies: Sequence[CorrelatedPolicy]
 
     def _kind(self) -> str:
-        return f"EpisodeMixture({len(self.policies)} policies)"
+        return f"EpisodeMixture({_count(self.policies)})"
 
     def members(self, game: MarkovGame) -> list[CorrelatedPolicy]:
         """Return the policies, checked against the game."""
         return _members(self, game)
 
 
+def _count(policies: object) -> str:
+    return f"{len(policies)} policies" if isinstance(policies, Sequence) else f"{policies!r:.80}"
+
+
 def _members(owner: Mixture | EpisodeMixture, game: MarkovGame) -> list[CorrelatedPolicy]:
-    if not owner.policies:
-        raise InvalidPolicyClass(f"{type(owner).__name__} needs at least one policy")
+    if not isinstance(owner.policies, Sequence) or not owner.policies:
+        raise InvalidPolicyClass(
+            f"{type(owner).__name__} needs a list of at least one policy, got {owner.policies!r:.80}"
+        )
     for policy in owner.policies:
         check_policy(game, policy)
     return list(owner.policies)
