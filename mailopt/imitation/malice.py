@@ -59,7 +59,8 @@ def malice(
     - ``"follow_the_regularised_leader"``: the same plus a proximal quadratic (a quadratic program);
     - ``"hedge"``: multiplicative weights on each row of parameters, in closed form;
     - ``"expert_occupancy"``: cutting planes where deviations from the *expert* lead, for which the whole expert must be
-      known. That loss is convex, and its minimax is found exactly, see :attr:`Imitation.minimax`.
+      known. That loss is convex, and its minimax is found exactly, see :attr:`Imitation.minimax`. Its distances are
+      from the demonstrations, as for every rule: those of ``from_policy`` show the expert only where it goes.
 
     The first policy is that of behaviour cloning. The policy of least exact loss is returned, iterate or, for the
     no-regret rules, running average (for ``"expert_occupancy"``: of least loss under deviations from the expert). The
