@@ -13,6 +13,7 @@ that attains it: by dynamic programming and, independently, by linear programs o
 """
 
 from mailopt import errors, plotting, programs
+from mailopt.certificates import Certificate, Verdict, certify, verify
 from mailopt.deviations import (
     Budget,
     Coarse,
@@ -114,6 +115,7 @@ __all__ = [
     "Blades",
     "Budget",
     "BudgetCurve",
+    "Certificate",
     "Coarse",
     "Concentrability",
     "CorrelatedEquilibrium",
@@ -161,11 +163,13 @@ __all__ = [
     "TransitionKernel",
     "ValueGap",
     "Values",
+    "Verdict",
     "ZeroSumEquilibrium",
     "behavior_cloning",
     "best_deviation",
     "blades",
     "budget_curve",
+    "certify",
     "concentrability",
     "correlated_equilibrium",
     "correlated_equilibrium_polytope",
@@ -201,5 +205,6 @@ __all__ = [
     "scenarios",
     "value_gap",
     "values",
+    "verify",
     "zero_sum_equilibrium",
 ]

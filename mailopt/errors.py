@@ -160,6 +160,10 @@ class GameTooLarge(MailoptError, ValueError):
     """A limit on the number of states or variables was reached."""
 
 
+class NotCertifiable(MailoptError, ValueError):
+    """What a certificate cannot hold: numbers that are too long, or that the checker does not read."""
+
+
 __all__ = [
     "CoverageError",
     "DemonstrationNumber",
@@ -192,6 +196,7 @@ __all__ = [
     "MissingTransition",
     "NoEquilibrium",
     "NotADistribution",
+    "NotCertifiable",
     "NotConverged",
     "PolicyDistribution",
     "PolicyNumber",

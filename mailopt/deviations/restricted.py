@@ -29,6 +29,11 @@ class Restricted(Stagewise):
         The class. Where it cannot tell recommendations apart, an action must be allowed for all of them; if none is,
         that is an error on use, which names the state.
 
+    Attributes
+    ----------
+    masks
+        The masks, True on the diagonal.
+
     Raises
     ------
     InvalidDeviation
@@ -52,7 +57,7 @@ class Restricted(Stagewise):
         if isinstance(allowed, np.ndarray | str) or not isinstance(allowed, Sequence):
             raise InvalidDeviation("allowed must be a list with one mask, or None, for each agent")
         self.inner = inner
-        self._masks = tuple(None if mask is None else _mask(mask, i) for i, mask in enumerate(allowed))
+        self.masks = tuple(None if mask is None else _mask(mask, i) for i, mask in enumerate(allowed))
 
     @property
     def contains_obedience(self) -> bool:
@@ -63,15 +68,15 @@ class Restricted(Stagewise):
     def num_steps(self) -> int | None:
         """Steps of the longest mask."""
         return longest(
-            [self.inner.num_steps, *(len(m) if m is not None and m.ndim == 4 else None for m in self._masks)]
+            [self.inner.num_steps, *(len(m) if m is not None and m.ndim == 4 else None for m in self.masks)]
         )
 
     def check(self, game: MarkovGame, agent: int) -> None:
         """Require a mask of the agent's size, and what the inner class requires."""
         self.inner.check(game, agent)
-        if len(self._masks) != game.num_agents:
-            raise InvalidDeviation(f"there are {len(self._masks)} masks, the game has {game.num_agents} agents")
-        mask, n = self._masks[agent], game.actions[agent]
+        if len(self.masks) != game.num_agents:
+            raise InvalidDeviation(f"there are {len(self.masks)} masks, the game has {game.num_agents} agents")
+        mask, n = self.masks[agent], game.actions[agent]
         if mask is None:
             return
         steps = (game.horizon,) if game.horizon is not None else ()
@@ -89,7 +94,7 @@ class Restricted(Stagewise):
 
     def allowed(self, game: MarkovGame, agent: int, step: int) -> BoolArray | None:
         """Combine what the mask, the inner class and the game allow."""
-        mask, inner = self._masks[agent], self.inner.allowed(game, agent, step)
+        mask, inner = self.masks[agent], self.inner.allowed(game, agent, step)
         if mask is None:
             return inner
         here = mask[min(step, len(mask) - 1)] if mask.ndim == 4 else mask
@@ -98,7 +103,7 @@ class Restricted(Stagewise):
 
     def __repr__(self) -> str:
         """Show how many departures each agent has left, and the inner class."""
-        counts = ", ".join("all" if mask is None else _share(mask) for mask in self._masks)
+        counts = ", ".join("all" if mask is None else _share(mask) for mask in self.masks)
         return f"Restricted([{counts}], {self.inner!r})"
 
 

@@ -57,6 +57,11 @@ def save_game(game: MarkovGame, path: str | Path) -> None:
         storage.write_json(path, *_GAME, json_format.game_fields(game))
 
 
+def game_content(game: MarkovGame) -> dict[str, object]:
+    """Return the JSON object that a game file holds, exact numbers as strings."""
+    return _content(*_GAME, json_format.game_fields(game))
+
+
 def load_policy(path: str | Path, game: MarkovGame) -> CorrelatedPolicy:
     """Read a correlated policy for a game from a ``.json`` or ``.npz`` file.
 
@@ -88,6 +93,16 @@ def save_policy(policy: CorrelatedPolicy, path: str | Path, game: MarkovGame) ->
         storage.write_npz(path, *_POLICY, npz_format.policy_arrays(policy))
     else:
         storage.write_json(path, *_POLICY, json_format.policy_fields(policy, game))
+
+
+def policy_content(policy: CorrelatedPolicy, game: MarkovGame) -> dict[str, object]:
+    """Return the JSON object that a policy file holds, exact numbers as strings."""
+    policy.check(game)
+    return _content(*_POLICY, json_format.policy_fields(policy, game))
+
+
+def _content(name: str, version: int, fields: dict[str, object]) -> dict[str, object]:
+    return {"format": name, "version": version, **{key: storage.plain(value) for key, value in fields.items()}}
 
 
 @contextmanager

@@ -113,20 +113,21 @@ def write_json(path: str | Path, name: str, version: int, fields: Mapping[str, o
     lines = []
     for key, value in {"format": name, "version": version, **fields}.items():
         if isinstance(value, list) and value and isinstance(value[0], list):
-            entries = ",\n  ".join(json.dumps(_plain(entry), allow_nan=False) for entry in value)
+            entries = ",\n  ".join(json.dumps(plain(entry), allow_nan=False) for entry in value)
             lines.append(f" {json.dumps(key)}: [\n  {entries}\n ]")
         else:
-            lines.append(f" {json.dumps(key)}: {json.dumps(_plain(value), allow_nan=False)}")
+            lines.append(f" {json.dumps(key)}: {json.dumps(plain(value), allow_nan=False)}")
     with replacing(path) as file:
         file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Turn numbers into what JSON can hold: fractions into strings ``"n/d"``, whole doubles into integers."""
     if isinstance(value, Fraction):
         return _written(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 def items(value: object, where: str) -> list[Any]:

@@ -113,7 +113,7 @@ class Kernel:
             return
         where = {k: position for position, k in enumerate(unknowns)}
         square = [[(where[k], a) for k, a in lines.column(i) if k in where] for i in equations]
-        for k, value in zip(unknowns, _solve_block(square, rest), strict=True):
+        for k, value in zip(unknowns, solve_square(square, rest), strict=True):
             values[k] = value
 
 
@@ -171,8 +171,16 @@ def _blocks(matrix: RationalMatrix, rows: list[int], columns: list[int]) -> list
     ]
 
 
-def _solve_block(square: list[list[tuple[int, Fraction]]], right: list[Fraction]) -> list[Fraction]:
-    """Solve a square system, given by its rows, over the integers: each row times what makes it so."""
+def solve_square(square: list[list[tuple[int, Fraction]]], right: list[Fraction]) -> list[Fraction]:
+    """Solve a square system, given by its rows (column, coefficient), over the integers: each row times what makes it so.
+
+    Raises
+    ------
+    SingularBasis
+        It has no unique solution.
+    SolverNotInstalled
+        python-flint is missing.
+    """
     flint = require_flint()
     size = len(square)
     numbers: list[int] = []

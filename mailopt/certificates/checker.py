@@ -1,0 +1,866 @@
+"""Check a certificate of regret with the standard library alone: no solver, no floating point, no trust in its maker.
+
+    python checker.py CERTIFICATE GAME POLICY [EXPERT]
+
+For every agent a certificate holds value functions V, in integer multiples of a unit: one of obedience, and one of the
+best deviation of the class. With T_h the backup of the rule of play at stage h, monotone and T_h(V + c) = T_h V + gamma
+c, this program computes low_h <= T_h V_{h+1} - V_h <= high_h over all states, and then
+
+    rho V_0 + sum_h gamma^h low_h  <=  true value  <=  rho V_0 + sum_h gamma^h high_h,
+
+the last stage of a discounted game, which repeats for ever, counting 1 / (1 - gamma) times. That holds for any V: a bad
+one only widens the interval. Regret and gaps follow by interval arithmetic, and a claim stands if it contains what was
+proved. A float in a file is the dyadic rational that it stores, a string "n/d" is itself, and a row p of probabilities
+stands for p / sum(p).
+
+The parts of this file: reading (nothing is believed), what agents may do, the mathematics, and the certificate. Exit
+status: 0 the claim is proved, 1 it is not, 2 a file cannot be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from functools import cache
+from itertools import islice, product
+from operator import floordiv, mul
+from typing import Any, NamedTuple
+
+Number = int | float | Fraction
+
+
+class Malformed(ValueError):
+    """A file is not what it has to be; the message says where."""
+
+
+class Refuted(ValueError):
+    """The files are in order, and do not prove the claim."""
+
+
+class Interval(NamedTuple):
+    """Ends of an interval of rationals."""
+
+    lower: Fraction
+    upper: Fraction
+
+
+class Verdict(NamedTuple):
+    """Outcome of a check: whether the claim is proved, why not, and what is proved of the regret gap (or regret).
+
+    ``proved`` has all intervals that follow from the files, named as in the claim, even if the claim asks for more.
+    """
+
+    valid: bool
+    reason: str
+    lower: Fraction | None = None
+    upper: Fraction | None = None
+    proved: Mapping[str, Interval] = {}
+
+
+# ---- Reading: strict, fails closed, allocates no more than the files hold ----
+
+_RATIONAL = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?", re.ASCII)
+_MAX_BITS = 2**20  # of the common denominator of a row
+
+
+class Row(NamedTuple):
+    """Distribution: the weights, divided by their total, at the places."""
+
+    places: tuple[int, ...]
+    weights: tuple[int, ...]
+    total: int
+
+
+class Game(NamedTuple):
+    """Markov game; joint actions are flattened in C order. What does not depend on the step has one entry."""
+
+    actions: tuple[int, ...]
+    states: int
+    horizon: int | None
+    discount: Fraction
+    initial: Row
+    kernels: list[list[dict[int, Row]]]  # stage, state, joint action
+    rewards: dict[int, dict[tuple[int, int], list[Number]]]  # stage or -1 for all, (state, joint action), agent
+    legal: list[list[tuple[int, ...]]]  # state, agent
+    digest: str
+
+
+class Policy(NamedTuple):
+    """Correlated policy; steps past the last repeat it."""
+
+    steps: list[list[Row]]  # stage, state
+    digest: str
+
+
+def parse(content: bytes) -> Any:
+    """Read JSON: UTF-8, no duplicate keys, no NaN, no infinity."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        need(len({key for key, _ in pairs}) == len(pairs), "a field is given twice")
+        return dict(pairs)
+
+    def constant(name: str) -> Any:
+        raise Malformed(f"{name} is not a number")
+
+    try:
+        return json.loads(content.decode("utf-8"), object_pairs_hook=unique, parse_constant=constant)
+    except Malformed:
+        raise
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, an integer of too many digits
+        raise Malformed(f"not JSON, or truncated: {error!s:.200}") from None
+
+
+def need(condition: bool, message: str) -> None:
+    """Raise unless a file is as it must be."""
+    if not condition:
+        raise Malformed(message)
+
+
+def fields(content: Any, required: str, optional: str = "") -> dict[str, Any]:
+    """Return an object with all of some keys, and no others but optional ones, which become None."""
+    need(type(content) is dict, f"expected an object, got {content!a:.80}")
+    for key in required.split():
+        need(key in content, f"field {key!a} is missing")
+    for key in content:
+        need(key in (*required.split(), *optional.split()), f"unknown field {key!a:.80}")
+    return {**dict.fromkeys(optional.split()), **content}
+
+
+def items(content: Any, *lengths: int) -> list[Any]:
+    """Return a list, of one of the lengths if any are given."""
+    need(type(content) is list and (not lengths or len(content) in lengths), f"expected a list, got {content!a:.80}")
+    return content  # type: ignore[no-any-return]
+
+
+def integer(content: Any, least: int, below: int | None = None) -> int:
+    """Return an integer of a range; booleans and floats are none."""
+    if type(content) is not int or content < least or (below is not None and content >= below):
+        raise Malformed(
+            f"expected an integer from {least} to {'any' if below is None else below - 1}, got {content!a:.80}"
+        )
+    return content
+
+
+def number(content: Any, least: int | None = None) -> Number:
+    """Return a JSON number, or what a string "n" or "n/d" says, of at least a minimum."""
+    if type(content) is str and _RATIONAL.fullmatch(content) and not re.search(r"/0+$", content):
+        content = Fraction(content)
+    elif not (type(content) is int or (type(content) is float and math.isfinite(content))):
+        raise Malformed(f"expected a number or a string such as '1/3', got {content!a:.80}")
+    need(least is None or content >= least, f"{content!a:.80} is less than {least}")
+    return content  # type: ignore[no-any-return]
+
+
+def distribution(found: Mapping[int, Number], where: str) -> Row:
+    """Put a row over a common denominator; its sum must be within 1e-9 of one."""
+    ratios = [(place, *found[place].as_integer_ratio()) for place in sorted(found) if found[place]]
+    common = 1
+    for _, _, denominator in ratios:
+        common = math.lcm(common, denominator)
+        need(common.bit_length() <= _MAX_BITS, f"{where}: the common denominator has too many digits")
+    weights = tuple(n * (common // denominator) for _, n, denominator in ratios)
+    total = sum(weights)
+    need(abs(total - common) * 10**9 <= common, f"{where}: the probabilities do not sum to 1")
+    return Row(tuple(place for place, _, _ in ratios), weights, total)
+
+
+def canonical(*parts: Any) -> str:
+    """Digest of values: numbers as reduced n/d, so that 0.5 and "1/2" are the same."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Mapping):
+            for key in sorted(part):
+                values = part[key] if type(part[key]) is list else [part[key]]
+                if any(values):
+                    ratios = (v.as_integer_ratio() for v in values)
+                    digest.update(f"{key}:{','.join(f'{n:x}/{d:x}' for n, d in ratios)};".encode())
+            digest.update(b".")
+        else:
+            digest.update(f"{part!a}|".encode())
+    return digest.hexdigest()
+
+
+def by_step(entries: Any, steps: int | None, length: int, *, complete: bool = False) -> dict[int, list[list[Any]]]:
+    """Group entries by their optional last item, a step; all have one, or none has: then the step is -1."""
+    found: dict[int, list[list[Any]]] = {}
+    for entry in items(entries):
+        items(entry, length, length + 1)
+        found.setdefault(integer(entry[length], 0, steps) if len(entry) > length else -1, []).append(entry)
+    need(-1 not in found or len(found) == 1, "some entries have a step and some have none")
+    if complete and -1 not in found:
+        need(len(found) == (1 + max(found, default=0) if steps is None else steps), "a step has no entries")
+    return found or {-1: []}
+
+
+class Names:
+    """Turns the states and actions of a file, indices or names, into indices."""
+
+    def __init__(self, counts: Sequence[int], states: int, state_names: Any, action_names: Any) -> None:
+        self.counts, self.states = counts, states
+        self.state_names = self._numbered(state_names, states)
+        given = [None] * len(counts) if action_names is None else items(action_names, len(counts))
+        self.action_names = [self._numbered(names, n) for names, n in zip(given, counts, strict=True)]
+
+    @staticmethod
+    def _numbered(names: Any, count: int) -> dict[str, int]:
+        if names is None:
+            return {}
+        need(all(type(name) is str for name in items(names, count)), "names must be strings")
+        need(len(set(names)) == count, "a name is given twice")
+        return {name: k for k, name in enumerate(names)}
+
+    def state(self, given: Any) -> int:
+        """Return the index of a state."""
+        return (
+            self.state_names[given]
+            if type(given) is str and given in self.state_names
+            else integer(given, 0, self.states)
+        )
+
+    def action(self, agent: int, given: Any) -> int:
+        """Return the index of an action."""
+        names = self.action_names[agent]
+        return names[given] if type(given) is str and given in names else integer(given, 0, self.counts[agent])
+
+    def joint(self, given: Any) -> int:
+        """Return the flat index of a joint action."""
+        index = 0
+        for agent, action in enumerate(items(given, len(self.counts))):
+            index = index * self.counts[agent] + self.action(agent, action)
+        return index
+
+
+def header(content: Any, name: str, required: str, optional: str = "") -> dict[str, Any]:
+    """Return the fields of a file of a format."""
+    given = fields(content, "format version " + required, optional)
+    need(given["format"] == name, f"format is {given['format']!a:.80}, expected {name!a}")
+    need(type(given["version"]) is int and given["version"] == 1, "only version 1 of the format can be read")
+    return given
+
+
+def read_game(content: Any) -> tuple[Game, Names]:
+    """Read a game file."""
+    optional = "horizon discount rewards legal state_names agent_names action_names"
+    given = header(content, "mailopt.game", "actions states initial transitions", optional)
+    counts = tuple(integer(n, 1) for n in items(given["actions"]))
+    need(len(counts) > 0, "a game needs an agent")
+    states = integer(given["states"], 1)
+    names = Names(counts, states, given["state_names"], given["action_names"])
+    Names((), len(counts), given["agent_names"], None)
+    need((given["horizon"] is None) != (given["discount"] is None), "give either a horizon or a discount")
+    horizon = None if given["horizon"] is None else integer(given["horizon"], 1)
+    discount = Fraction(1 if given["discount"] is None else number(given["discount"], 0))
+    need(horizon is not None or discount < 1, "the discount must be less than 1")
+    steps = horizon or 0  # nothing depends on the step of a discounted game
+    legal = _legal(given["legal"] or [], len(items(given["transitions"])), names)
+    initial: dict[int, Number] = {}
+    for entry in items(given["initial"]):
+        _put(initial, names.state(items(entry, 2)[0]), number(entry[1], 0))
+    kernels, digests = [], []
+    for _, entries in sorted(by_step(given["transitions"], steps, 4, complete=True).items()):
+        kernel, digest = _kernel(entries, names, legal)
+        kernels.append(kernel)
+        digests.append(digest)
+    rewards: dict[int, dict[tuple[int, int], list[Number]]] = {}
+    for step, entries in by_step(given["rewards"] or [], steps, 3).items():
+        rewards[step] = {}
+        for entry in entries:
+            values = [number(value) for value in items(entry[2], len(counts))]
+            _put(rewards[step], (names.state(entry[0]), names.joint(entry[1])), values)
+    paid = [(step, canonical(table)) for step, table in sorted(rewards.items()) if any(map(any, table.values()))]
+    if len(paid) == (1 if -1 in rewards else horizon):
+        paid = [(-1, digest) for digest in _once([digest for _, digest in paid])]
+    digest = canonical(counts, states, horizon, str(discount), legal, initial, *_once(digests), "rewards", paid)
+    start = distribution(initial, "initial distribution")
+    return Game(counts, states, horizon, discount, start, kernels, rewards, legal, digest), names
+
+
+def _legal(content: Any, transitions: int, names: Names) -> list[list[tuple[int, ...]]]:
+    """Legal actions of each agent in each state; before they are listed there must be transitions enough."""
+    found: dict[int, list[tuple[int, ...]]] = {}
+    for entry in items(content):
+        state, lists = names.state(items(entry, 2)[0]), items(entry[1], len(names.counts))
+        allowed = [tuple(sorted(names.action(i, action) for action in items(row))) for i, row in enumerate(lists)]
+        need(all(len(set(row)) == len(row) > 0 for row in allowed), "legal actions are missing, or given twice")
+        _put(found, state, allowed)
+    free = names.states - len(found)
+    needed = free * math.prod(names.counts) + sum(math.prod(map(len, allowed)) for allowed in found.values())
+    need(transitions >= needed, f"{transitions} transitions for {needed} legal pairs of state and joint action")
+    everything = [tuple(range(n)) for n in names.counts] if free else []
+    return [found.get(state, everything) for state in range(names.states)]
+
+
+def _kernel(
+    entries: list[list[Any]], names: Names, legal: Sequence[Sequence[tuple[int, ...]]]
+) -> tuple[list[dict[int, Row]], str]:
+    """Rows of each state by joint action, and their digest."""
+    found: list[dict[int, dict[int, Number]]] = [{} for _ in legal]
+    for entry in entries:
+        _put(
+            found[names.state(entry[0])].setdefault(names.joint(entry[1]), {}),
+            names.state(entry[2]),
+            number(entry[3], 0),
+        )
+    kernel = []
+    for state, rows in enumerate(found):
+        for joint in joint_actions(names.counts, legal[state]):
+            if joint not in rows:
+                raise Malformed(f"state {state}, joint action {joint}: there is no transition")
+        kernel.append({joint: distribution(row, f"state {state}, joint action {joint}") for joint, row in rows.items()})
+    return kernel, canonical(*({(j, to): p for j, row in rows.items() for to, p in row.items()} for rows in found))
+
+
+def _put(found: dict[Any, Any], place: Any, value: Any) -> None:
+    """Put a value where none is yet."""
+    if place in found:
+        raise Malformed(f"the entry of {place} is given twice")
+    found[place] = value
+
+
+def read_policy(content: Any, game: Game, names: Names) -> Policy:
+    """Read a policy file for a game."""
+    given = header(content, "mailopt.policy", "rows")
+    steps, digests = [], []
+    for step, entries in sorted(by_step(given["rows"], game.horizon, 3, complete=True).items()):
+        found: list[dict[int, Number]] = [{} for _ in range(game.states)]
+        for entry in entries:
+            _put(found[names.state(entry[0])], names.joint(entry[1]), number(entry[2], 0))
+        for state, row in enumerate(found):
+            allowed = set(joint_actions(game.actions, game.legal[state]))
+            if any(p and joint not in allowed for joint, p in row.items()):
+                raise Malformed(f"policy, state {state}: an illegal joint action has probability")
+        steps.append([distribution(row, f"policy, step {step}, state {s}") for s, row in enumerate(found)])
+        digests.append(canonical(*found))
+    return Policy(steps, canonical(*_once(digests)))
+
+
+def joint_actions(counts: Sequence[int], legal: Sequence[Sequence[int]]) -> Iterator[int]:
+    """Flat indices of all legal joint actions of a state."""
+    strides = [math.prod(counts[i + 1 :]) for i in range(len(counts))]
+    for actions in product(*legal):
+        yield sum(map(mul, actions, strides))
+
+
+def _once(digests: list[str]) -> list[str]:
+    """Keep one of digests that are the same at all steps."""
+    return digests[:1] if len(set(digests)) == 1 else digests
+
+
+# ---- What agents may do instead of obeying ----
+
+Pair = tuple[int, int, int]  # told, played, weight
+Groups = list[list[list[Pair]]]  # in each group one of its atoms is picked, a list of pairs
+Options = Callable[[int, int, int], tuple[list[Groups], int]]  # stage, state, layer: alternatives, total of the weights
+
+
+class Phi(NamedTuple):
+    """A class of deviations: its kind, the steps on which it depends, and its parts."""
+
+    kind: str
+    steps: int
+    groups: Callable[[int, int, int], Groups]  # agent, stage, state
+    layers: int = 1
+    kappa: Fraction = Fraction(0)
+    listed: Sequence[tuple[int, Options]] = ()
+
+
+def obeying(game: Game, agent: int) -> Options:
+    """Obedience: told a, play a."""
+    return playing(game, agent, {})
+
+
+def playing(game: Game, agent: int, played: Mapping[tuple[int, int, int], int]) -> Options:
+    """Play as told but at some (stage, state, told)."""
+
+    def options(stage: int, state: int, layer: int) -> tuple[list[Groups], int]:
+        return [[[[(a, played.get((stage, state, a), a), 1) for a in game.legal[state][agent]]]]], 1
+
+    return options
+
+
+def deviating(game: Game, agent: int, phi: Phi) -> Options:
+    """Deviate at will within a class; where departures are limited and in layer 0 none is left, obey."""
+    obey = obeying(game, agent)
+
+    def options(stage: int, state: int, layer: int) -> tuple[list[Groups], int]:
+        groups = phi.groups(agent, stage, state)
+        if phi.kind != "limited":
+            return [groups], 1
+        return [*obey(stage, state, layer)[0], *([groups] if layer else [])], 1
+
+    return options
+
+
+def read_class(content: Any, game: Game, names: Names) -> Phi:
+    """Read a class of deviations."""
+    need(type(content) is dict and type(content.get("class")) is str, "a class of deviations needs a field 'class'")
+    kind = content["class"]
+    if kind == "limited":
+        given = fields(content, "class k inner")
+        inner, k = read_class(given["inner"], game, names), integer(given["k"], 0)
+        need(inner.kind == "stagewise", "the inner class must choose freely at each stage")
+        return Phi("limited", inner.steps, inner.groups, 1 + (k if game.horizon is None else min(k, game.horizon)))
+    if kind == "budget":
+        kappa = Fraction(number(fields(content, "class kappa")["kappa"], 0))
+        return Phi("budget", 1, _stagewise({"class": "swap"}, game)[0], kappa=kappa)
+    if kind == "finite":
+        members = items(fields(content, "class deviations")["deviations"])
+        need(len(members) > 0, "the list of deviations is empty")
+        read = [_deviation(member, game, names) for member in members]
+        return Phi(
+            "finite",
+            max(steps for steps, _, _ in read),
+            _stagewise({"class": "swap"}, game)[0],
+            listed=[m[1:] for m in read],
+        )
+    groups, steps = _stagewise(content, game)
+    return Phi("stagewise", steps, groups)
+
+
+def _stagewise(content: Any, game: Game) -> tuple[Callable[[int, int, int], Groups], int]:
+    """Read a class as the groups of atoms at (agent, stage, state), and the number of steps on which they depend."""
+    need(type(content) is dict and type(content.get("class")) is str, "a class of deviations needs a field 'class'")
+    kind = content["class"]
+    if kind == "restricted":
+        given = fields(content, "class allowed inner")
+        inner, steps = _stagewise(given["inner"], game)
+        masks = [_mask(mask, game, agent) for agent, mask in enumerate(items(given["allowed"], len(game.actions)))]
+
+        def restricted(agent: int, stage: int, state: int) -> Groups:
+            mask, groups = masks[agent], inner(agent, stage, state)
+            if mask is None:
+                return groups
+            here = mask[min(stage, len(mask) - 1)]
+            allowed = here[state if len(here) > 1 else 0]
+            left = [[atom for atom in group if all(a == b or allowed[a][b] for a, b, _ in atom)] for group in groups]
+            need(all(left), f"the class leaves agent {agent} nothing to play in state {state} at step {stage}")
+            return left
+
+        return restricted, max([steps, *(len(mask) for mask in masks if mask is not None)])
+    fields(content, "class", "cells" if kind == "partition" else "")
+    if kind == "partition":
+        rows = items(content.get("cells"), len(game.actions))
+        cells = [[integer(k, 0) for k in items(row, n)] for row, n in zip(rows, game.actions, strict=True)]
+    need(kind in ("swap", "external", "coarse", "internal", "partition"), f"unknown class {kind!a:.80}")
+
+    @cache
+    def groups(agent: int, legal: tuple[int, ...]) -> Groups:
+        def cell(members: Sequence[int]) -> list[list[Pair]]:
+            return [[(a, b, 1) for a in members] for b in legal]
+
+        identity: list[Pair] = [(a, a, 1) for a in legal]
+        if kind == "swap":
+            return [cell([a]) for a in legal]
+        if kind == "external":
+            return [cell(legal)]
+        if kind == "coarse":
+            return [[identity, *cell(legal)]]
+        if kind == "internal":
+            changes: list[list[Pair]] = [[(a, b, 1), (a, a, -1)] for a in legal for b in legal if a != b]
+            return [[identity], [[], *changes]]
+        labels = cells[agent]
+        return [cell([a for a in legal if labels[a] == label]) for label in sorted({labels[a] for a in legal})]
+
+    return lambda agent, stage, state: groups(agent, game.legal[state][agent]), 1
+
+
+def _mask(content: Any, game: Game, agent: int) -> list[list[list[list[bool]]]] | None:
+    """Which b may be played when told a, [stage][state or one for all][a][b]."""
+    if content is None:
+        return None
+    n = game.actions[agent]
+    need(len(items(content)) > 0, "a mask is empty")
+    for step in content:
+        for table in items(step, 1, game.states):
+            need(
+                all(type(allowed) is bool for row in items(table, n) for allowed in items(row, n)),
+                "a mask must hold booleans",
+            )
+    return content  # type: ignore[no-any-return]
+
+
+def _deviation(content: Any, game: Game, names: Names) -> tuple[int, int, Options]:
+    """Read steps, agent and options of one listed deviation, which may be random."""
+    given = fields(content, "agent rows")
+    agent = integer(given["agent"], 0, len(game.actions))
+    steps: list[list[tuple[list[Groups], int]]] = []
+    for step, listed in sorted(by_step(given["rows"], game.horizon, 4, complete=True).items()):
+        found: list[dict[int, dict[int, Number]]] = [{} for _ in range(game.states)]
+        for entry in listed:
+            state, told, played = names.state(entry[0]), names.action(agent, entry[1]), names.action(agent, entry[2])
+            row = found[state].setdefault(told, {})
+            need(
+                played not in row and played in game.legal[state][agent],
+                "a deviation plays an illegal action, or one twice",
+            )
+            row[played] = number(entry[3], 0)
+        steps.append([])
+        for state, rows in enumerate(found):
+            read = {
+                a: distribution(rows.get(a, {}), f"deviation, step {step}, state {state}, told {a}")
+                for a in game.legal[state][agent]
+            }
+            common = math.lcm(*(row.total for row in read.values()))
+            need(common.bit_length() <= _MAX_BITS, "a deviation has a common denominator of too many digits")
+            pairs = [
+                (a, b, w * (common // row.total))
+                for a, row in read.items()
+                for b, w in zip(row.places, row.weights, strict=True)
+            ]
+            steps[-1].append(([[[pairs]]], common))
+    return len(steps), agent, lambda stage, state, layer: steps[min(stage, len(steps) - 1)][state]
+
+
+# ---- The mathematics ----
+
+Table = list[list[int]]  # value function in units: stage, state
+
+
+class Task(NamedTuple):
+    """One rule of play: whose values, what may be done, and a witness for each layer, of departures that are left."""
+
+    policy: Policy
+    agent: int
+    options: Options
+    tables: Sequence[Table]
+    toll: int | Fraction = 0  # of each departure, in units
+    paid: bool = True  # whether rewards count
+
+
+class Plan(NamedTuple):
+    """Tasks of one agent, obedience first; of a budget the price of a departure, and (weight, whether it departs)."""
+
+    tasks: list[Task]
+    price: Fraction
+    parts: list[tuple[Fraction, bool]]
+
+
+def residuals(game: Game, tasks: Sequence[Task], unit: int, exact: bool) -> list[tuple[list[Any], list[Any]]]:
+    """Bounds of T_h V_{h+1} - V_h, over all states and layers, at each stage of each task, in units.
+
+    Without ``exact`` quotients are rounded down: then rewards and expectations are each less than 1 too small, what is
+    weighted by a distribution less than 2, and its own quotient less than 3.
+    """
+    divide, slack = (Fraction, 0) if exact else (floordiv, 3)
+    found: list[tuple[list[Any], list[Any]]] = [
+        ([None] * len(task.tables[0]), [None] * len(task.tables[0])) for task in tasks
+    ]
+    rewards = {
+        h: {
+            place: [divide(n * unit, d) for n, d in (value.as_integer_ratio() for value in given)]
+            for place, given in table.items()
+        }
+        for h, table in game.rewards.items()
+    }
+    for k, kernel in enumerate(game.kernels):
+        stages = range(max(len(task.tables[0]) for task in tasks)) if len(game.kernels) == 1 else range(k, k + 1)
+        columns: dict[int, int] = {}  # of the values that follow, by identity, in ``values``
+        values: list[list[int]] = []
+        for after in (following(game, table, h) for task in tasks for table in task.tables for h in stages):
+            if after is not None and id(after) not in columns:
+                columns[id(after)] = len(values)
+                values.append(after)
+        for s, expected in enumerate(expectations(game, kernel, values, divide)):
+            for task, (lows, highs) in zip(tasks, found, strict=True):
+                for h in stages[: len(task.tables[0])]:
+                    paid = (rewards.get(-1) or rewards.get(h, {})) if task.paid else {}
+                    places = [columns.get(id(following(game, table, h))) for table in task.tables]
+                    for layer, table in enumerate(task.tables):
+                        change = backup(game, task, h, layer, s, expected, places, paid, divide) - table[h][s]
+                        lows[h] = change if lows[h] is None else min(change, lows[h])
+                        highs[h] = change + slack if highs[h] is None else max(change + slack, highs[h])
+    return found
+
+
+def following(game: Game, table: Table, stage: int) -> list[int] | None:
+    """Values after a stage; None: nothing. The last stage of a discounted game follows itself."""
+    last = len(table) - 1
+    return table[min(stage + 1, last)] if stage < last or game.horizon is None else None
+
+
+def expectations(
+    game: Game, kernel: Sequence[Mapping[int, Row]], values: Sequence[Sequence[int]], divide: Callable[[int, int], Any]
+) -> Iterator[dict[int, list[Any]]]:
+    """Yield gamma E[V(s') | s, a] of all V, state by state: side by side in one integer, they take one product."""
+    n, d = game.discount.as_integer_ratio()
+    low = [min(column) for column in values]
+    largest = max((max(column) - least for column, least in zip(values, low, strict=True)), default=0)
+    width = (largest * max(row.total for rows in kernel for row in rows.values())).bit_length() // 8 + 1
+    packed = [
+        int.from_bytes(
+            b"".join((v - least).to_bytes(width, "little") for v, least in zip(at, low, strict=True)), "little"
+        )
+        for at in (zip(*values, strict=True) if values else [()] * game.states)
+    ]
+    ends = [(c * width, (c + 1) * width, least) for c, least in enumerate(low)]
+    for rows in kernel:
+        expected = {}
+        for joint, row in rows.items():
+            total = sum(map(mul, row.weights, map(packed.__getitem__, row.places))).to_bytes(width * len(low), "little")
+            expected[joint] = [
+                divide(n * (int.from_bytes(total[start:end], "little") + row.total * least), d * row.total)
+                for start, end, least in ends
+            ]
+        yield expected
+
+
+def backup(
+    game: Game,
+    task: Task,
+    stage: int,
+    layer: int,
+    state: int,
+    expected: Mapping[int, Sequence[Any]],
+    places: Sequence[int | None],
+    paid: Mapping[tuple[int, int], Sequence[Any]],
+    divide: Callable[[Any, int], Any],
+) -> Any:
+    """T V(s): max over alternatives of the sum over groups of max over atoms of what their (told, played) are worth."""
+    agent, n = task.agent, game.actions[task.agent]
+    stride = math.prod(game.actions[agent + 1 :])
+    row = task.policy.steps[min(stage, len(task.policy.steps) - 1)][state]
+    told: dict[int, list[tuple[int, int]]] = {}
+    for joint, weight in zip(row.places, row.weights, strict=True):
+        told.setdefault(joint // stride % n, []).append((joint, weight))
+    alternatives, common = task.options(stage, state, layer)
+
+    def worth(a: int, b: int, times: int) -> Any:
+        place = places[layer - (a != b) if len(places) > 1 else layer]
+        total: Any = 0
+        for joint, weight in told.get(a, ()):
+            played = joint + (b - a) * stride
+            reward = paid[state, played][agent] if (state, played) in paid else 0
+            ahead = 0 if place is None else expected[played][place]
+            total += weight * (reward + ahead - (task.toll if a != b else 0))
+        return times * total
+
+    def best(groups: Groups) -> Any:
+        return sum(max(sum(worth(*pair) for pair in atom) for atom in group) for group in groups)
+
+    return divide(max(map(best, alternatives)), common * row.total)
+
+
+def enclose(game: Game, task: Task, found: tuple[Sequence[Any], Sequence[Any]], unit: int) -> Interval:
+    """Enclose a value: rho V_0 + sum_h gamma^h (residual of h); the last of a discounted game repeats for ever."""
+    first = task.tables[-1][0]
+    start = Fraction(
+        sum(w * first[s] for s, w in zip(game.initial.places, game.initial.weights, strict=True)), game.initial.total
+    )
+    ends = []
+    for *changes, last in found:
+        total = Fraction(last) / (1 - game.discount) if game.horizon is None else Fraction(last)
+        for change in reversed(changes):
+            total = change + game.discount * total
+        ends.append((start + total) / unit)
+    return Interval(*ends)
+
+
+def combine(phi: Phi, plan: Plan, found: Sequence[Interval]) -> Interval | None:
+    """Enclose the value of an agent's best deviation, given those of the tasks after obedience; None: it has none."""
+    if not found:
+        return None
+    if phi.kind != "budget":
+        return Interval(max(i.lower for i in found), max(i.upper for i in found))
+    charged, *rest = found
+    spent = lower = Fraction(0)
+    for weight, departs in plan.parts:
+        lower += weight * rest.pop(0).lower
+        spent += weight * rest.pop(0).upper if departs else 0
+    if spent > phi.kappa:
+        raise Refuted("the deviations that are given may cost more than the budget")
+    return Interval(lower, charged.upper + plan.price * phi.kappa)
+
+
+def claims(sides: Mapping[str, Sequence[tuple[Interval, Interval | None]]]) -> dict[str, Interval]:
+    """Values, regrets and gaps that follow from what obedience and the best deviation are worth to each agent."""
+    proved = {}
+    for side, agents in sides.items():
+        for agent, (obedience, _) in enumerate(agents):
+            proved[f"{side}.value.{agent}"] = obedience
+        gains = [minus(best, obedience) for obedience, best in agents if best is not None]
+        proved[f"{side}.regret"] = Interval(max(i.lower for i in gains), max(i.upper for i in gains))
+    if "expert" in sides:
+        losses = [minus(theirs, ours) for (theirs, _), (ours, _) in zip(sides["expert"], sides["policy"], strict=True)]
+        proved["value_gap"] = Interval(max(i.lower for i in losses), max(i.upper for i in losses))
+        proved["regret_gap"] = minus(proved["policy.regret"], proved["expert.regret"])
+    return proved
+
+
+def minus(one: Interval, other: Interval) -> Interval:
+    """Return the interval of differences."""
+    return Interval(one.lower - other.upper, one.upper - other.lower)
+
+
+# ---- The certificate ----
+
+
+class Files(NamedTuple):
+    """What was read besides the certificate."""
+
+    game: Game
+    names: Names
+    policies: Mapping[str, Policy]  # "policy" and perhaps "expert"
+
+
+def read_files(game: Any, policy: Any, expert: Any = None) -> Files:
+    """Read the game and its policies."""
+    read, names = read_game(game)
+    given = {"policy": policy} if expert is None else {"policy": policy, "expert": expert}
+    return Files(read, names, {side: read_policy(content, read, names) for side, content in given.items()})
+
+
+def read_witness(
+    content: Any, files: Files, policy: Policy, agent: int, phi: Phi, tables: Sequence[Table], unit: int
+) -> Plan:
+    """Read what a certificate says of one agent under one policy."""
+    game = files.game
+    stages = game.horizon or max(len(policy.steps), phi.steps)
+
+    def table(index: Any) -> Table:
+        found = tables[integer(index, 0, len(tables))]
+        need(len(found) == stages, f"a table has {len(found)} stages, expected {stages}")
+        return found
+
+    known = {"stagewise": "deviate", "limited": "deviate", "finite": "follow", "budget": "charged price mixture"}
+    given = fields(content, "obey " + known[phi.kind])
+    tasks, price = [Task(policy, agent, obeying(game, agent), [table(given["obey"])])], 0
+    parts: list[tuple[Fraction, bool]] = []
+    if phi.kind in ("stagewise", "limited"):
+        layers = items(given["deviate"], phi.layers) if phi.kind == "limited" else [given["deviate"]]
+        tasks.append(Task(policy, agent, deviating(game, agent, phi), [table(index) for index in layers]))
+    elif phi.kind == "finite":
+        options = [found for owner, found in phi.listed if owner == agent]
+        indices = items(given["follow"], len(options))
+        tasks += [Task(policy, agent, found, [table(k)]) for found, k in zip(options, indices, strict=True)]
+    else:
+        price = integer(given["price"], 0)
+        tasks.append(Task(policy, agent, deviating(game, agent, phi), [table(given["charged"])], toll=price))
+        for part in items(given["mixture"]):
+            read = fields(part, "weight departures value cost")
+            played = _departures(read["departures"], files, agent, stages)
+            follow, departs = playing(game, agent, played), bool(played)
+            parts.append((Fraction(number(read["weight"], 0)), departs))
+            tasks.append(Task(policy, agent, follow, [table(read["value"])]))
+            if departs:
+                tasks.append(Task(policy, agent, follow, [table(read["cost"])], toll=-unit, paid=False))
+            need(departs or read["cost"] is None, "obedience costs nothing, and needs no table of costs")
+        need(sum(weight for weight, _ in parts) == 1, "the weights of the deviations do not sum to 1")
+    return Plan(tasks, Fraction(price, unit), parts)
+
+
+def _departures(content: Any, files: Files, agent: int, stages: int) -> dict[tuple[int, int, int], int]:
+    """Read where a deviation disobeys: [stage, state, told, played]."""
+    played: dict[tuple[int, int, int], int] = {}
+    for entry in items(content):
+        stage, state = integer(items(entry, 4)[0], 0, stages), files.names.state(entry[1])
+        told, action = files.names.action(agent, entry[2]), files.names.action(agent, entry[3])
+        need(action in files.game.legal[state][agent], "a departure is illegal")
+        _put(played, (stage, state, told), action)
+    return played
+
+
+def prove(content: Any, files: Files) -> dict[str, Interval]:
+    """Prove what a certificate's witnesses prove: all claims, by name."""
+    game, unit = files.game, read_unit(content["unit"])
+    need(type(content["exact"]) is bool, "'exact' must be true or false")
+    phi, tables = read_class(content["deviations"], game, files.names), read_tables(content["tables"], game.states)
+    given = fields(content["witnesses"], " ".join(files.policies))
+    plans = {
+        side: [
+            read_witness(witness, files, policy, agent, phi, tables, unit)
+            for agent, witness in enumerate(items(given[side], len(game.actions)))
+        ]
+        for side, policy in files.policies.items()
+    }
+    tasks = [task for side in plans.values() for plan in side for task in plan.tasks]
+    found = zip(tasks, residuals(game, tasks, unit, content["exact"]), strict=True)
+    known = iter([enclose(game, task, changes, unit) for task, changes in found])
+    sides: dict[str, list[tuple[Interval, Interval | None]]] = {side: [] for side in plans}
+    for side, agents in plans.items():
+        for plan in agents:
+            obedience, *others = islice(known, len(plan.tasks))
+            sides[side].append((obedience, combine(phi, plan, others)))
+    return claims(sides)
+
+
+def read_unit(content: Any) -> int:
+    """Read the unit 1/D and return D."""
+    unit = Fraction(number(content, 0))
+    need(unit.numerator == 1, "the unit must be one over an integer")
+    return unit.denominator
+
+
+def read_tables(content: Any, states: int) -> list[Table]:
+    """Read value functions: for each stage a list over states, or one integer for all of them."""
+    tables = []
+    for table in items(content):
+        need(len(items(table)) > 0, "a table is empty")
+        tables.append([[row] * states if type(row) is int else items(row, states) for row in table])
+        need(all(type(value) is int for row in tables[-1] for value in row), "a table must hold integers")
+    return tables
+
+
+def check(certificate: Any, files: Files) -> Verdict:
+    """Judge the claim of a certificate that was parsed."""
+    content = header(certificate, "mailopt.certificate", CONTENT)
+    need(type(content["shown"]) is dict and type(content["provenance"]) is dict, "expected an object")
+    digests = {"game": files.game.digest, **{side: policy.digest for side, policy in files.policies.items()}}
+    given = fields(content["digests"], "game policy", "expert")
+    if (given["expert"] is None) == ("expert" in files.policies):
+        raise Refuted("the certificate compares with an expert and none was given, or the other way round")
+    for what, digest in digests.items():
+        if given[what] != digest:
+            raise Refuted(f"this is not the {what} that the certificate is about: their digests differ")
+    proved = prove(content, files)
+    claim = fields(content["claim"], " ".join(proved))
+    headline = proved["regret_gap" if "expert" in files.policies else "policy.regret"]
+    for what, interval in proved.items():
+        lower, upper = (Fraction(number(end)) for end in items(claim[what], 2))
+        if not lower <= interval.lower <= interval.upper <= upper:
+            return Verdict(False, f"{what} is claimed to be more narrowly known than is proved", *headline, proved)
+    return Verdict(True, "every claim is proved", *headline, proved)
+
+
+CONTENT = "claim deviations unit exact digests tables witnesses shown provenance"
+
+
+def verify(certificate: Any, game: Any, policy: Any, expert: Any = None) -> Verdict:
+    """Judge a certificate by the contents of its files, bytes or parsed; never raises, whatever they hold."""
+    try:
+        contents = [parse(c) if isinstance(c, bytes) else c for c in (certificate, game, policy, expert)]
+        return check(contents[0], read_files(*contents[1:]))
+    except Malformed as error:
+        return Verdict(False, f"malformed: {error}")
+    except Refuted as error:
+        return Verdict(False, str(error))
+    except RecursionError:
+        return Verdict(False, "malformed: nested too deeply")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Check the files that are named; print what is proved."""
+    if len(arguments) not in (3, 4):
+        print("usage: checker.py CERTIFICATE GAME POLICY [EXPERT], all of them JSON files", file=sys.stderr)
+        return 2
+    contents = []
+    for path in arguments:
+        try:
+            with open(path, "rb") as file:
+                contents.append(file.read())
+        except OSError as error:
+            print(f"error: {path}: {error.strerror}", file=sys.stderr)
+            return 2
+    verdict = verify(*contents)
+    for what, (lower, upper) in verdict.proved.items():
+        print(f"{what:<16} in [{lower}, {upper}]")
+    print(f"{'PROVED' if verdict.valid else 'NOT PROVED'}: {verdict.reason}")
+    return 0 if verdict.valid else 2 if verdict.reason.startswith("malformed") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
