@@ -123,7 +123,8 @@ def need(condition: bool, message: str) -> None:
 
 def fields(content: Any, required: str, optional: str = "") -> dict[str, Any]:
     """Return an object with all of some keys, and no others but optional ones, which become None."""
-    need(type(content) is dict, f"expected an object, got {content!a:.80}")
+    if type(content) is not dict:
+        raise Malformed(f"expected an object, got {_brief(content)}")
     for key in required.split():
         need(key in content, f"field {key!a} is missing")
     for key in content:
@@ -131,17 +132,24 @@ def fields(content: Any, required: str, optional: str = "") -> dict[str, Any]:
     return {**dict.fromkeys(optional.split()), **content}
 
 
+def _brief(content: Any) -> str:
+    """Show what was found, in few ASCII characters."""
+    return f"{content!a:.80}" if isinstance(content, str | int | float | None) else f"a {type(content).__name__}"
+
+
 def items(content: Any, *lengths: int) -> list[Any]:
     """Return a list, of one of the lengths if any are given."""
-    need(type(content) is list and (not lengths or len(content) in lengths), f"expected a list, got {content!a:.80}")
-    return content  # type: ignore[no-any-return]
+    if type(content) is not list or (lengths and len(content) not in lengths):
+        size = f" of {' or '.join(map(str, lengths))}" if lengths else ""
+        raise Malformed(f"expected a list{size}, got {_brief(content)}")
+    return content
 
 
 def integer(content: Any, least: int, below: int | None = None) -> int:
     """Return an integer of a range; booleans and floats are none."""
     if type(content) is not int or content < least or (below is not None and content >= below):
         raise Malformed(
-            f"expected an integer from {least} to {'any' if below is None else below - 1}, got {content!a:.80}"
+            f"expected an integer from {least} to {'any' if below is None else below - 1}, got {_brief(content)}"
         )
     return content
 
@@ -151,8 +159,9 @@ def number(content: Any, least: int | None = None) -> Number:
     if type(content) is str and _RATIONAL.fullmatch(content) and not re.search(r"/0+$", content):
         content = Fraction(content)
     elif not (type(content) is int or (type(content) is float and math.isfinite(content))):
-        raise Malformed(f"expected a number or a string such as '1/3', got {content!a:.80}")
-    need(least is None or content >= least, f"{content!a:.80} is less than {least}")
+        raise Malformed(f"expected a number or a string such as '1/3', got {_brief(content)}")
+    if least is not None and content < least:
+        raise Malformed(f"{_brief(content)} is less than {least}")
     return content  # type: ignore[no-any-return]
 
 
@@ -162,7 +171,8 @@ def distribution(found: Mapping[int, Number], where: str) -> Row:
     common = 1
     for _, _, denominator in ratios:
         common = math.lcm(common, denominator)
-        need(common.bit_length() <= _MAX_BITS, f"{where}: the common denominator has too many digits")
+        if common.bit_length() > _MAX_BITS:
+            raise Malformed(f"{where}: the common denominator has too many digits")
     weights = tuple(n * (common // denominator) for _, n, denominator in ratios)
     total = sum(weights)
     need(abs(total - common) * 10**9 <= common, f"{where}: the probabilities do not sum to 1")

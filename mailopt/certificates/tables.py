@@ -12,7 +12,7 @@ import numpy as np
 from mailopt.certificates.witnesses import Values, Witness
 from mailopt.errors import NotCertifiable
 
-_BITS = 61  # of the largest value if the witnesses are doubles
+_BITS = 61  # of the largest value, and of the largest cost, if the witnesses are doubles
 _MAX_BITS = 13_000  # of an integer in a file: below the 4000 digits that the checker reads
 
 
@@ -41,12 +41,14 @@ class Tables:
 
     def __init__(self, exact: bool, found: Sequence[Witness]) -> None:
         parts = [part for w in found for part in w.parts]
-        every = [values for w in found for values in (w.obey, *w.best)]
-        every += [values for part in parts for values in (part.value, part.cost) if values is not None]
+        worths = [values for w in found for values in (w.obey, *w.best)] + [part.value for part in parts]
+        costs = [part.cost for part in parts if part.cost is not None]
         self._exact, self.rows = exact, list[list[Any]]()
         self._numbers: dict[str, int] = {}
         if exact:
-            numbers = [Fraction(w.price) for w in found] + [v for values in every for row in values for v in row]
+            numbers = [Fraction(w.price) for w in found] + [
+                v for values in (*worths, *costs) for row in values for v in row
+            ]
             self.unit = math.lcm(*{v.denominator for v in numbers})
             bits = max((abs(v.numerator).bit_length() for v in numbers), default=0) + self.unit.bit_length()
             if bits > _MAX_BITS:
@@ -55,8 +57,8 @@ class Tables:
                     f"exact=False, whose intervals are about 1e-13 wide relative to the values"
                 )
         else:
-            largest = max(float(np.abs(values).max()) for values in every)
-            self.unit = 2 ** max(0, _BITS - math.frexp(largest)[1])
+            largest = [max(float(np.abs(values).max()) for values in group) for group in (worths, costs) if group]
+            self.unit = 2 ** max(0, *(_BITS - math.frexp(size)[1] for size in largest))
 
     def numbered(self, witness: Witness, kind: str) -> dict[str, Any]:
         """Return what a certificate says of one agent; of several deviations for a budget the first has all weight."""
@@ -93,5 +95,6 @@ class Tables:
         if self._exact:
             numbers = [int(value * self.unit) for value in row]
         else:
-            numbers = [int(value) for value in np.rint(np.ldexp(row, self.unit.bit_length() - 1)).tolist()]
+            ratios = (float(value).as_integer_ratio() for value in row)
+            numbers = [(2 * n * self.unit + d) // (2 * d) for n, d in ratios]  # to the nearest
         return numbers[0] if len(set(numbers)) == 1 else numbers

@@ -67,9 +67,7 @@ class Restricted(Stagewise):
     @property
     def num_steps(self) -> int | None:
         """Steps of the longest mask."""
-        return longest(
-            [self.inner.num_steps, *(len(m) if m is not None and m.ndim == 4 else None for m in self.masks)]
-        )
+        return longest([self.inner.num_steps, *(len(m) if m is not None and m.ndim == 4 else None for m in self.masks)])
 
     def check(self, game: MarkovGame, agent: int) -> None:
         """Require a mask of the agent's size, and what the inner class requires."""

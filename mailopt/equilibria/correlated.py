@@ -14,10 +14,11 @@ from mailopt.deviations import DeviationClass, Swap, check_deviations
 from mailopt.equilibria.backward import StageRule, within
 from mailopt.equilibria.checks import allowed_regret, check_tolerance, highs_solver
 from mailopt.equilibria.exact import ExactEquilibrium, exact_equilibrium
-from mailopt.equilibria.optimum import objective_bound
+from mailopt.equilibria.optimum import attained, objective_bound
 from mailopt.equilibria.stages import StageSolver, Work, objective_value
 from mailopt.equilibria.unique import is_unique
 from mailopt.evaluation.regret import Regret, regret
+from mailopt.evaluation.rounding import Enclosure
 from mailopt.evaluation.values import Values
 from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import FloatArray
@@ -25,6 +26,7 @@ from mailopt.games.policy import CorrelatedPolicy
 from mailopt.programs.objectives import (
     Egalitarian,
     LeastRegret,
+    Nearest,
     Objective,
     Preferred,
     Weighted,
@@ -50,10 +52,14 @@ class CorrelatedEquilibrium:
     objective
         The value reached, in units of the game, of the first objective if there are several. Of a Markov game the value
         from the start for objectives that are values of agents or regrets, else None.
+    objective_lower, objective_upper
+        lower <= true value that the policy reaches <= upper, rounding included; None where ``objective`` is. Weights
+        that a Linear objective of one's own computes count as what they are.
     objective_bound
         No equilibrium of regret at most epsilon is better than this, proved with all rounding: an upper bound of what
-        is maximised, a lower bound of a distance. None for other objectives, several of them, and Markov games; of an
-        exact result the optimum itself, rounded.
+        is maximised, a lower bound of a distance or a regret. That of entropy and Gini is tight unless a row holds with
+        equality at every equilibrium. None for ``"feasible"``, several objectives, and Markov games; of an exact result
+        the optimum itself, rounded to the safe side.
     stage_objectives
         The value reached at each stage, (T, S).
     values, regret
@@ -78,6 +84,8 @@ class CorrelatedEquilibrium:
     policy: CorrelatedPolicy
     goal: Objective
     objective: float | None
+    objective_lower: float | None
+    objective_upper: float | None
     objective_bound: float | None
     stage_objectives: FloatArray
     values: Values
@@ -203,7 +211,6 @@ def correlated_equilibrium(
         )
         offered = [q.astype(np.float64) for q in found.action_values]
         certified = regret(game, policy, deviations)
-        bound = None if found.objective is None else float(found.objective)
     else:
         rule: StageRule = stages.solve
         steps = max(goal.num_steps or 1 for goal in objectives)
@@ -221,10 +228,17 @@ def correlated_equilibrium(
             for h, (q, sigma) in enumerate(zip(offered, rows, strict=True))
         ]
     )
+    enclosed = attained(game, objectives[0], policy, certified)
+    if found is not None and found.objective is not None:
+        enclosed = Enclosure.weighted([(found.objective, Enclosure(1.0, 1.0))])
+        bound = enclosed.lower if isinstance(objectives[0], LeastRegret | Nearest) else enclosed.upper
+    value = _from_start(objectives[0], certified)
     return CorrelatedEquilibrium(
         policy=policy,
         goal=goal,
-        objective=float(reached[0, 0]) if single else _from_start(goal, certified),
+        objective=float(reached[0, 0]) if single and value is None else value,
+        objective_lower=None if enclosed is None else enclosed.lower,
+        objective_upper=None if enclosed is None else enclosed.upper,
         objective_bound=bound,
         stage_objectives=reached,
         values=certified.obedience,
@@ -238,9 +252,9 @@ def correlated_equilibrium(
     )
 
 
-def _from_start(goal: Objective, certified: Regret) -> float | None:
-    """Value of an objective from the start of a Markov game, for those that have one."""
-    first, value = sequence(goal)[0], certified.obedience.value
+def _from_start(first: Objective, certified: Regret) -> float | None:
+    """Value of an objective from the start, for those that are values of agents or regrets."""
+    value = certified.obedience.value
     if isinstance(first, Welfare):
         return float(value.sum())
     if isinstance(first, Weighted):

@@ -1,29 +1,140 @@
-"""A bound that no equilibrium of a normal form can beat, proved from the prices of the temptations.
+"""What an equilibrium reaches, enclosed, and a bound that no equilibrium of a normal form can beat.
 
-Let lambda_i >= 0 and let p_i(w|g) be a distribution over the atoms of each group. For every distribution sigma of
-regret at most epsilon, sum_g sum_w p_i(w|g) G_i(w) <= sum_g max_w G_i(w) <= epsilon, so that
+The bound is proved from the prices of the temptations. Let lambda_i >= 0 and let p_i(w|g) be a distribution over the
+atoms of each group. For every distribution sigma of regret at most epsilon, sum_g sum_w p_i(w|g) G_i(w) <= sum_g max_w
+G_i(w) <= epsilon, so that
 
     sum_a w(a) sigma(a) <= max_a [w(a) - sum_i lambda_i sum_g sum_w p_i(w|g) (what w gains at a)] + epsilon sum_i
     lambda_i.
 
 The multipliers of the program make it tight. Egalitarian objectives have w = sum_i mu_i Q_i for any weights mu that sum
-to 1; the distance to a target t is at least sum_a f(a) (sigma(a) - t(a)) for any f between 0 and 1. Rounding is
-accounted for: a float sum of k products is off by at most gamma_k times the sum of their sizes.
+to 1; the distance to a target t is at least sum_a f(a) (sigma(a) - t(a)) for any f between 0 and 1; the regret is at
+least the smallest of what all prices together take at a joint action, over the sum of the lambda_i. Entropy and Gini
+impurity less the tolls have a largest value over all distributions in closed form. Rounding is accounted for: a float
+sum of k products is off by at most gamma_k times the sum of their sizes, and so are payoffs and weights that are no
+doubles.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from mailopt.equilibria.stages import StageAnswer
-from mailopt.evaluation.rounding import gamma
+from mailopt.evaluation.regret import Regret
+from mailopt.evaluation.rounding import SLACK, TINY, Enclosure, gamma
 from mailopt.games.game import MarkovGame
-from mailopt.games.numbers import FloatArray
+from mailopt.games.numbers import BoolArray, FloatArray
+from mailopt.games.policy import CorrelatedPolicy
 from mailopt.programs.equilibrium import StageProgram
-from mailopt.programs.objectives import Egalitarian, Feasible, Linear, Nearest, Objective, Weighted, Welfare
+from mailopt.programs.objectives import (
+    Convex,
+    Egalitarian,
+    Feasible,
+    LeastRegret,
+    Linear,
+    MaximumEntropy,
+    MaximumGini,
+    Nearest,
+    Objective,
+    Preferred,
+    Weighted,
+    Welfare,
+)
 from mailopt.programs.stage_numbers import target_rows
 
-_ULP = 2.0**-50  # a few roundings
+
+def attained(game: MarkovGame, goal: Objective, policy: CorrelatedPolicy, certified: Regret) -> Enclosure | None:
+    """Enclose the value of an objective under a policy; None if it has none from the start of a Markov game."""
+    obedience = certified.obedience
+    agents = [obedience.enclosure(i) for i in range(game.num_agents)]
+    if isinstance(goal, Welfare):
+        return Enclosure.weighted((1.0, value) for value in agents)
+    if isinstance(goal, Weighted):
+        return Enclosure.weighted(zip(goal.agents, agents, strict=True))
+    if isinstance(goal, Preferred):
+        return agents[goal.agent]
+    if isinstance(goal, Egalitarian):
+        return Enclosure(min(value.lower for value in agents), min(value.upper for value in agents))
+    if isinstance(goal, LeastRegret):
+        return Enclosure(certified.lower, certified.upper)
+    if not game.is_normal_form:
+        return None
+    row, legal, origin = policy.at(0)[0], game.joint_legal[0], np.zeros(1, dtype=np.int64)
+    roundings = row.size + 4 * policy.support + 16
+    if isinstance(goal, Linear):
+        weights = np.where(legal, goal.weights(game.reward(0)[:, 0][None], origin)[0], 0.0)
+        value, size = float(row @ weights), float(row @ np.abs(weights))
+    elif isinstance(goal, Nearest):
+        roundings += 4 * goal.target.support
+        value, size = 0.5 * float(np.abs(row - target_rows(goal, 0, origin, exact=False)[0]).sum()), 1.0
+    elif isinstance(goal, MaximumEntropy):
+        value = -float((row * np.log(np.where(row > 0, row, 1.0))).sum())
+        size = 2.0 * (1.0 + value)  # the slope at p is 1 + log p
+    else:
+        assert isinstance(goal, MaximumGini)
+        value, size = 1.0 - float((row**2).sum()), 2.0
+    return Enclosure.around(value, float((gamma(roundings) * size + 8 * TINY * row.size) * SLACK))
+
+
+@dataclass(frozen=True, eq=False)
+class Tolls:
+    """What prices of temptations take at each joint action of a normal form.
+
+    Attributes
+    ----------
+    toll
+        sum_i lambda_i sum_g sum_w p_i(w|g) (what w gains at a), (A,).
+    prices
+        lambda_i, (m,).
+    size
+        Size of the terms of a toll.
+    relative
+        Rounding relative to it.
+    """
+
+    toll: FloatArray
+    prices: FloatArray
+    size: float
+    relative: float
+
+    @classmethod
+    def of(cls, game: MarkovGame, program: StageProgram, multipliers: Sequence[FloatArray]) -> Tolls:
+        """Take the multipliers (W,) of each agent's incentive rows for prices."""
+        q, legal = game.reward(0)[:, 0], game.joint_legal[0]
+        toll, prices, size = np.zeros(q.shape[1]), np.zeros(len(q)), 0.0
+        for i, atoms in enumerate(program.atoms):
+            price = _priced(program, multipliers[i], i)
+            prices[i] = price[atoms.group == 0].sum()
+            toll += price @ program.gains(i, q[i])
+            size += 4.0 * price.sum() * float(np.abs(q[i, legal]).max())
+        return cls(toll, prices, size, float(gamma(8 * (len(q) + sum(len(a.plays) for a in program.atoms)) + 32)))
+
+    def bound(self, legal: BoolArray, weights: FloatArray, sizes: FloatArray, epsilon: float) -> float:
+        """Upper bound of sum_a w(a) sigma(a), whose weights (A,) were computed from terms of such sizes."""
+        slack = epsilon * float(self.prices.sum())
+        rounding = self.relative * (float((sizes + self.size)[legal].max()) + abs(slack)) + TINY
+        return Enclosure.around(float((weights - self.toll)[legal].max()) + slack, rounding * SLACK).upper
+
+    def convex_bound(self, legal: BoolArray, goal: Convex, epsilon: float) -> float:
+        """Upper bound of entropy or Gini impurity.
+
+        The largest of -sum_a sigma(a) (log sigma(a) + t(a)) is log sum_a exp(-t(a)); that of -sum_a sigma(a) (sigma(a)
+        + t(a)) is at most nu + sum_a max(0, -t(a) - nu)^2 / 4 for any nu.
+        """
+        toll, slack = np.sort(self.toll[legal]), epsilon * float(self.prices.sum())
+        if isinstance(goal, MaximumEntropy):
+            logarithm = float(np.log(np.exp(toll[0] - toll).sum()))
+            found, size = logarithm - float(toll[0]), 1.0 + logarithm + abs(float(toll[0]))
+        else:
+            levels = -(2.0 + np.cumsum(toll)) / np.arange(1, toll.size + 1)
+            level = float(levels[max(0, int((toll + levels < 0).sum()) - 1)])
+            found = 1.0 + level + float((np.maximum(-toll - level, 0.0) ** 2).sum()) / 4.0
+            size = 4.0 + 2.0 * abs(level)
+        rounding = 2.0 * self.relative * (self.size + abs(slack)) + float(gamma(4 * toll.size + 64)) * size + TINY
+        return Enclosure.around(found + slack, rounding * SLACK).upper
 
 
 def objective_bound(
@@ -31,39 +142,41 @@ def objective_bound(
 ) -> float | None:
     """Bound the objective over all equilibria of a normal form; None for objectives without such a proof.
 
-    An upper bound of what is maximised, a lower bound of a distance.
+    An upper bound of what is maximised, a lower bound of a distance or a regret.
     """
     q, legal, origin = game.reward(0)[:, 0], game.joint_legal[0], np.zeros(1, dtype=np.int64)
     if isinstance(goal, Feasible):
         return None
+    tolls = Tolls.of(game, program, [prices[0] for prices in answer.multipliers])
+    if isinstance(goal, Convex):
+        return tolls.convex_bound(legal, goal, epsilon)
     if isinstance(goal, Linear):
         weights = goal.weights(q[None], origin)[0]
         sizes = np.abs(weights)  # of what was added up
         if isinstance(goal, Welfare | Weighted):
             counts = np.ones(len(q)) if isinstance(goal, Welfare) else np.abs(np.array(goal.agents, dtype=np.float64))
             sizes = counts @ np.abs(q)
-    elif isinstance(goal, Egalitarian):
+        return tolls.bound(legal, weights, sizes, epsilon)
+    if isinstance(goal, Egalitarian):
         total = answer.shares[0].sum()
         shares = answer.shares[0] / total if total > 0 else np.full(len(q), 1.0 / len(q))
-        weights, sizes = shares @ q, np.abs(q).max(axis=0)
-    elif isinstance(goal, Nearest):
-        weights, sizes = np.zeros(q.shape[1]), np.ones(q.shape[1])
-    else:
-        return None
-    toll, size, slack = np.zeros(q.shape[1]), 0.0, 0.0
-    for i, atoms in enumerate(program.atoms):
-        price = _priced(program, answer.multipliers[i][0], i)
-        toll += price @ program.gains(i, q[i])
-        size += 4.0 * price.sum() * float(np.abs(q[i, legal]).max())
-        slack += epsilon * float(price[atoms.group == 0].sum())
-    error = gamma(8 * (len(q) + sum(len(a.plays) for a in program.atoms)) + 32)
-    worth = np.where(legal, weights - toll, -np.inf)
-    rounding = float(np.max(np.where(legal, error * (sizes + size), 0.0))) + _ULP * (abs(slack) + 1e-300)
-    if isinstance(goal, Nearest):
-        target = target_rows(goal, 0, origin, exact=False)[0]
-        found = _distance_bound(worth, target) - slack
-        return float(found - rounding - error * (1.0 + float(np.abs(worth[legal]).max())))
-    return float(worth.max() + slack + rounding)
+        return tolls.bound(legal, shares @ q, np.abs(q).max(axis=0), epsilon)
+    if isinstance(goal, LeastRegret):
+        total = float(tolls.prices.sum())
+        least = 0.0 if program.stagewise.contains_obedience else -np.inf
+        if total > 0:
+            found = float(tolls.toll[legal].min()) / total
+            rounding = tolls.relative * (tolls.size / total + abs(found)) + TINY
+            least = max(least, Enclosure.around(found, rounding * SLACK).lower)
+        return least if np.isfinite(least) else None
+    assert isinstance(goal, Nearest)
+    target = target_rows(goal, 0, origin, exact=False)[0]
+    worth = np.where(legal, -tolls.toll, -np.inf)
+    slack = epsilon * float(tolls.prices.sum())
+    found = _distance_bound(worth, target) - slack
+    relative = tolls.relative + gamma(4 * goal.target.support + target.size + 16)
+    rounding = relative * (2.0 + tolls.size + float(np.abs(worth[legal]).max()) + abs(slack))
+    return max(0.0, Enclosure.around(found, float(rounding) * SLACK).lower)
 
 
 def _priced(program: StageProgram, multipliers: FloatArray, agent: int) -> FloatArray:

@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 
 from mailopt.deviations import DeviationClass, Swap
+from mailopt.equilibria.optimum import Tolls
 from mailopt.errors import GameTooLarge, InvalidGame, InvalidOption, MissingDependency
 from mailopt.evaluation.stages import distributions
+from mailopt.evaluation.values import values
 from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import FloatArray, as_fractions
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.programs.equilibrium import StageProgram
 from mailopt.programs.objectives import JointActions
-from mailopt_solvers import HighsSession
+from mailopt_solvers import HighsSession, Solution
 
 _MOST_JOINT_ACTIONS = 32
 _MOST_ROWS = 4096
@@ -148,14 +150,23 @@ class PayoffRegion:
         The two agents.
     vertices
         Corners counterclockwise, (V, 2); a segment has two and a single point one.
+    lower, upper
+        lower <= true payoffs of the ``policies`` <= upper, rounding included, (V, 2).
+    edges
+        Half-planes whose intersection contains the region, proved with all rounding, (E, 3): no equilibrium has w J_i +
+        v J_j > b, for every row (w, v, b). One for each edge, counterclockwise from that between the first two corners;
+        four for a segment or a point.
     policies
-        For each corner an equilibrium that gives it.
+        For each corner a policy that gives it: an equilibrium up to the solver's tolerance.
     deviations
         The class.
     """
 
     agents: tuple[int, int]
     vertices: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    edges: FloatArray
     policies: tuple[CorrelatedPolicy, ...]
     deviations: DeviationClass
 
@@ -213,12 +224,11 @@ def payoff_region(
     right, left = search.furthest(1.0, 0.0), search.furthest(-1.0, 0.0)
     corners = [left, *search.beyond(left, right, -1.0), right, *search.beyond(right, left, 1.0)]
     order = _hull(np.array([payoffs for payoffs, _ in corners]) / search.spans)
-    return PayoffRegion(
-        (int(pair[0]), int(pair[1])),
-        np.array([corners[k][0] for k in order]),
-        tuple(CorrelatedPolicy(corners[k][1][None]) for k in order),
-        deviations,
-    )
+    policies = tuple(CorrelatedPolicy(corners[k][1][None]) for k in order)
+    paid = [values(game, policy) for policy in policies]
+    vertices, lower, upper = np.array([[v.value, v.lower, v.upper] for v in paid])[..., list(pair)].swapaxes(0, 1)
+    edges = np.array([search.edge(normal) for normal in _normals(vertices / search.spans)])
+    return PayoffRegion((int(pair[0]), int(pair[1])), vertices, lower, upper, edges, policies, deviations)
 
 
 _Corner = tuple[FloatArray, FloatArray]  # payoffs (2,), probabilities (A,)
@@ -231,7 +241,9 @@ class _Support:
         goal = JointActions(np.zeros(game.num_joint_actions))
         stage = StageProgram(game, deviations, [goal], tight=True)
         q = np.moveaxis(game.reward(0), 1, 0)
-        self._session = HighsSession(stage.numbers(0, np.zeros(1, dtype=np.int64), q, 0.0).program(0))
+        numbers = stage.numbers(0, np.zeros(1, dtype=np.int64), q, 0.0)
+        self._game, self._stage, self._scales = game, stage, numbers.scales[0]
+        self._session = HighsSession(numbers.program(0))
         self._sigma = stage.pattern.variables["sigma"]
         self._legal = game.joint_legal[0]
         self.payoffs = np.where(self._legal, q[0, list(pair)], 0.0)
@@ -242,13 +254,24 @@ class _Support:
 
     def furthest(self, first: float, second: float) -> _Corner:
         """Maximise first * J_i + second * J_j, the payoffs measured by their ranges."""
+        row = distributions(self._solved(first, second)["sigma"][None], self._legal)[0]
+        return self.payoffs @ row, row
+
+    def edge(self, normal: FloatArray) -> FloatArray:
+        """Prove how far out the region goes in a direction, in units of the game: a row (w, v, b)."""
+        solution = self._solved(float(normal[0]), float(normal[1]))
+        prices = [scale * solution.duals(f"incentive {i}").ravel() for i, scale in enumerate(self._scales)]
+        weights = normal / self.spans
+        tolls = Tolls.of(self._game, self._stage, prices)
+        sizes = np.abs(weights) @ np.abs(self.payoffs)
+        return np.array([*weights, tolls.bound(self._legal, weights @ self.payoffs, sizes, 0.0)])
+
+    def _solved(self, first: float, second: float) -> Solution:
         worth = np.array([first, second]) @ self._measured
         costs = np.zeros(self._session.program.num_variables)
         costs[self._sigma.slice] = worth - worth.min() + 1.0  # no cost is noise around 0
         self._session.set_costs(costs)
-        x = self._session.solve().require_optimal()["sigma"]
-        row = distributions(x[None], self._legal)[0]
-        return self.payoffs @ row, row
+        return self._session.solve().require_optimal()
 
     def beyond(self, start: _Corner, end: _Corner, vertical: float) -> list[_Corner]:
         """Corners to the right of the way from one to another; if they are the same, those above or below."""
@@ -293,6 +316,17 @@ def _hull(points: FloatArray) -> list[int]:
         return found
 
     return (chain(kept)[:-1] + chain(kept[::-1])[:-1]) or kept
+
+
+def _normals(corners: FloatArray) -> FloatArray:
+    """Directions out of a polygon, across its edges; of a segment also along it, of a point along the axes."""
+    ways = np.roll(corners, -1, axis=0) - corners
+    if len(corners) == 1:
+        ways = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+    out = np.stack([ways[:, 1], -ways[:, 0]], axis=1)
+    if len(corners) == 2:
+        out = np.concatenate((out, ways))
+    return np.asarray(out / np.abs(out).max(axis=1, keepdims=True))
 
 
 def _turn(a: FloatArray, b: FloatArray, c: FloatArray) -> float:

@@ -16,9 +16,11 @@ import numpy.typing as npt
 from mailopt.deviations import DeviationClass, Swap, check_deviations
 from mailopt.equilibria.backward import TRIES, within
 from mailopt.equilibria.checks import allowed_regret, check_tolerance
+from mailopt.equilibria.optimum import objective_bound
 from mailopt.equilibria.stages import StageAnswer, StageSolver, Work
 from mailopt.errors import PolicyShape
 from mailopt.evaluation.regret import Regret, regret
+from mailopt.evaluation.rounding import SLACK, Enclosure, gamma
 from mailopt.evaluation.stages import by_stage
 from mailopt.evaluation.values import Values
 from mailopt.games.game import MarkovGame
@@ -49,10 +51,17 @@ class Repair:
         given policy is not known.
     distance
         Mean of ``moved`` over the steps and states where the given policy is known.
+    distance_lower, distance_upper
+        lower <= true distance of the repaired policy <= upper.
+    distance_bound
+        No policy of regret at most epsilon is nearer than this, proved with all rounding; None in Markov games, unless
+        nothing had to move.
     values
         Values of obeying the repaired policy.
     value_paid
         What each agent loses by it, J_i(given) - J_i(repaired), (m,); negative where it gains.
+    value_paid_lower, value_paid_upper
+        lower <= true loss <= upper for each agent, (m,).
     epsilon, deviations
         What was asked for.
     work
@@ -64,8 +73,13 @@ class Repair:
     before: Regret
     moved: FloatArray
     distance: float
+    distance_lower: float
+    distance_upper: float
+    distance_bound: float | None
     values: Values
     value_paid: FloatArray
+    value_paid_lower: FloatArray
+    value_paid_upper: FloatArray
     epsilon: Epsilon
     deviations: DeviationClass
     work: Work
@@ -146,8 +160,8 @@ def regret_constrained_imitation(
 ) -> Repair:
     """Imitate subject to a bound on the regret: the policy nearest to an expert with R(sigma) <= epsilon.
 
-    The rewards are known. In a normal form this is one linear program, and its optimum; in a Markov game it is found by
-    :func:`mailopt.repair`, stage by stage.
+    The rewards are known. In a normal form this is one linear program, and its optimum, which
+    :attr:`Repair.distance_bound` proves; in a Markov game it is found by :func:`mailopt.repair`, stage by stage.
 
     Parameters
     ----------
@@ -205,13 +219,15 @@ def _repaired(
         free = StageSolver(game, deviations, sequence(elsewhere), tight=False, work=work)
     before = regret(game, policy, deviations)
     if known.all() and before.upper <= allowed:
-        return _gathered(game, policy, known, policy, before, before, epsilon, deviations, work)
+        return _gathered(game, policy, known, (policy, before), before, epsilon, deviations, work, bound=0.0)
     steps = max(policy.num_steps or 1, len(known))
     if free is not None:
         steps = max(steps, *(goal.num_steps or 1 for goal in free.objectives))
     start = before.obedience.state_values
     assert start is not None  # the method is "dp"
     start = start.reshape(-1, game.num_agents, game.num_states)[-1]
+
+    answers: list[StageAnswer] = []
 
     def attempt(factor: float) -> tuple[CorrelatedPolicy, Regret]:
         def rule(step: int, q: FloatArray, slack: float) -> StageAnswer:
@@ -221,13 +237,16 @@ def _repaired(
                 answer.sigma[~here] = free.solve(step, q, factor * slack, ~here).sigma[~here]
             return answer
 
-        found, _, certified = within(
+        found, reached, certified = within(
             game, rule, deviations, allowed, tolerance, progress, work,
             before=steps - 1, start=start, tries=1 if factor > 1.0 else TRIES,
         )  # fmt: skip
+        answers[:] = reached.answers[:1]
         return found, certified
 
-    best = attempt(1.0)
+    best, bound = attempt(1.0), None
+    if game.is_normal_form:
+        bound = objective_bound(game, near.program, near.objectives[0], answers[0], allowed) if known.all() else 0.0
     if spend and allowed > 0 and not game.is_normal_form:  # a normal form is done: one program
         moved = _distance(_moved(game, policy, known, best[0]), known)
         low, high = 0.0, np.log2(max(2.0, before.upper / allowed * (game.horizon or 1.0 / game.occupancy_mass)))
@@ -244,7 +263,7 @@ def _repaired(
             else:
                 high = middle
         best = _back(game, policy, known, best, allowed, deviations)
-    return _gathered(game, policy, known, best[0], best[1], before, epsilon, deviations, work)
+    return _gathered(game, policy, known, best, before, epsilon, deviations, work, bound=bound)
 
 
 def _back(
@@ -293,22 +312,34 @@ def _gathered(
     game: MarkovGame,
     policy: CorrelatedPolicy,
     known: BoolArray,
-    found: CorrelatedPolicy,
-    certified: Regret,
+    best: tuple[CorrelatedPolicy, Regret],
     before: Regret,
     epsilon: Epsilon,
     deviations: DeviationClass,
     work: Work,
+    *,
+    bound: float | None,
 ) -> Repair:
+    found, certified = best
     moved = _moved(game, policy, known, found)
+    distance = _distance(moved, known)
+    roundings = 4 * max(policy.support, found.support) + moved.size + 20
+    enclosed = Enclosure.around(distance, 0.0 if found is policy else float(gamma(roundings) * SLACK))
+    given, ours = before.obedience, certified.obedience
+    paid = [given.enclosure(i) - ours.enclosure(i) for i in range(game.num_agents)]
     return Repair(
         policy=found,
         regret=certified,
         before=before,
         moved=by_stage(game, moved),
-        distance=_distance(moved, known),
-        values=certified.obedience,
-        value_paid=before.obedience.value - certified.obedience.value,
+        distance=distance,
+        distance_lower=max(0.0, enclosed.lower),
+        distance_upper=enclosed.upper,
+        distance_bound=bound,
+        values=ours,
+        value_paid=given.value - ours.value,
+        value_paid_lower=np.array([e.lower for e in paid]),
+        value_paid_upper=np.array([e.upper for e in paid]),
         epsilon=epsilon,
         deviations=deviations,
         work=work,

@@ -127,7 +127,8 @@ def mixture_regret(
     upper = max(tops) if isinstance(deviations, Finite) else announced.upper
     if game.horizon == 1 and together is not None:
         scale = float(np.abs(np.where(game.joint_legal, game.rewards, 0.0)).max())
-        slack = (len(policies) + 8) * 2.0**-50 * scale  # of mixing in doubles
+        roundings = len(policies) + 2 * max(p.support for p in (together, *policies)) + 8
+        slack = roundings * 2.0**-50 * scale  # of mixing in doubles
         upper = min(upper, regret(game, together, deviations).upper + slack)
     return MixtureRegret(float(max(gains)), announced.lower, announced.upper, lower, upper, agent, deviation)
 

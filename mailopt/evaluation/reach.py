@@ -8,7 +8,7 @@ from mailopt.deviations import Atoms, Budget, Deviation, DeviationClass, Finite,
 from mailopt.deviations.base import Recursive
 from mailopt.errors import InvalidDeviation
 from mailopt.evaluation.recursion import visits_of
-from mailopt.evaluation.rounding import TINY, gamma
+from mailopt.evaluation.rounding import SLACK, TINY, gamma
 from mailopt.evaluation.rules import Deviating, Follow, Problem, Rule
 from mailopt.games.game import MarkovGame
 from mailopt.games.kernels import DenseKernel
@@ -117,6 +117,16 @@ def chances(problem: Problem, rule: Rule) -> tuple[FloatArray, FloatArray]:
         inflow = moved
     error = (residual + gamma(2 * sums)) / game.occupancy_mass * (1 + 2.0**-40)
     return visits.sum(axis=0)[None], np.full((1, game.num_states), error)
+
+
+def occupancy_error(problem: Problem, rule: Rule) -> float:
+    """Bound on how far :func:`occupancy_of` is from the true occupancy: the sum over all stages, states and actions."""
+    error = chances(problem, rule)[1]
+    visits = float(error.sum()) if problem.game.discount is None else float(error[0, 0])
+    steps = problem.game.horizon or 1
+    roundings = rule.selections(problem) + problem.stages + 8
+    played = gamma(roundings) * steps + 8 * TINY * steps * problem.policy.probabilities.size
+    return float((visits + played) * SLACK)
 
 
 def most_likely(

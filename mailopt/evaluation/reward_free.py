@@ -12,7 +12,7 @@ from mailopt.deviations.base import Recursive
 from mailopt.errors import InvalidDeviation, InvalidOption
 from mailopt.evaluation.deviating import problem_of
 from mailopt.evaluation.loss import distances
-from mailopt.evaluation.reach import chances
+from mailopt.evaluation.reach import occupancy_error
 from mailopt.evaluation.recursion import occupancy_of
 from mailopt.evaluation.regret import RegretGap, regret_gap
 from mailopt.evaluation.rounding import Enclosure, gamma, highest
@@ -109,13 +109,8 @@ def reward_free_value_gap(game: MarkovGame, policy: CorrelatedPolicy, expert: Co
     theirs, ours = (total_occupancy(side, obey) for side in sides)
     difference = theirs - ours
     value = float(np.abs(difference).sum()) / game.occupancy_mass
-    off = 0.0
-    for side in sides:
-        error = chances(side, obey)[1]
-        off += float(error.sum() if game.horizon is not None else error[0, 0])
-    rounding = (
-        gamma(8 * (difference[0].size + max(policy.support, expert.support)) + 16) * 2 * max(game.horizon or 1, 1)
-    )
+    off = sum(occupancy_error(side, obey) for side in sides)
+    rounding = gamma(8 * difference[0].size + 16) * 2 * (game.horizon or 1)
     enclosure = Enclosure.around(value, (off + rounding) / game.occupancy_mass * (1 + 2.0**-30))
     rewards = np.sign(difference)
     return RewardFreeValueGap(

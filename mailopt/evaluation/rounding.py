@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,16 @@ class Enclosure:
     def around(cls, value: float, error: float) -> Enclosure:
         """Value and a bound on its error."""
         return cls(_down(value - error), _up(value + error))
+
+    @classmethod
+    def weighted(cls, parts: Iterable[tuple[float | Fraction, Enclosure]]) -> Enclosure:
+        """All sums of enclosed numbers times weights of any sign, which are taken as exact."""
+        lower = upper = Fraction(0)
+        for weight, part in parts:
+            ends = Fraction(weight) * Fraction(part.lower), Fraction(weight) * Fraction(part.upper)
+            lower, upper = lower + min(ends), upper + max(ends)
+        below, above = float(lower), float(upper)
+        return cls(below if below <= lower else _down(below), above if above >= upper else _up(above))
 
     def __add__(self, other: Enclosure) -> Enclosure:
         """All sums."""

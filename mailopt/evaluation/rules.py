@@ -151,6 +151,32 @@ class Obey(Rule):
         return [(0, 0, problem.policy.at(step))]
 
 
+class Serve(Rule):
+    """Everybody plays what is best for one agent's rewards."""
+
+    def __init__(self, problem: Problem, agent: int = 0) -> None:
+        self.agents = (agent,)
+        self.choices = np.zeros((problem.stages, problem.game.num_states), dtype=np.int64)
+
+    def backup(self, problem: Problem, step: int, q: FloatArray) -> FloatArray:
+        """See :class:`Rule`."""
+        offered = np.where(problem.game.joint_legal, q, -np.inf)
+        self.choices[step] = offered[0, 0].argmax(axis=1)
+        return np.asarray(offered.max(axis=3))
+
+    def moves(self, problem: Problem, step: int) -> list[Move]:
+        """See :class:`Rule`."""
+        return [(0, 0, np.eye(problem.game.num_joint_actions)[self.choices[step]])]
+
+    def decided(self, step: int) -> IntArray:
+        """See :class:`Rule`."""
+        return np.asarray(self.choices[step])
+
+    def restore(self, step: int, decided: IntArray) -> None:
+        """See :class:`Rule`."""
+        self.choices[step] = decided
+
+
 class Deviating(Rule):
     """One agent deviates and the others obey."""
 

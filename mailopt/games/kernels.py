@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -174,16 +175,12 @@ class TransitionKernel(ABC):
     def entries(self) -> Iterator[tuple[int, int, int, int | float | Fraction]]:
         """Yield (state, joint action, next state, probability as given) in row order."""
         rows = self.stored_rows()
-        for row in range(rows.shape[0]):
+        ends, places, data = rows.indptr.tolist(), rows.indices.tolist(), rows.data.tolist()
+        for row, (start, end) in enumerate(pairwise(ends)):
             state, action = divmod(row, self.num_joint_actions)
-            for k in range(rows.indptr[row], rows.indptr[row + 1]):
-                following = int(rows.indices[k])
-                yield (
-                    state,
-                    action,
-                    following,
-                    self.exact.get((state, action, following), float(rows.data[k])),
-                )
+            for following, value in zip(places[start:end], data[start:end], strict=True):
+                exact = self.exact.get((state, action, following)) if self.exact else None
+                yield state, action, following, value if exact is None else exact
 
     def __repr__(self) -> str:
         """Layout and size."""

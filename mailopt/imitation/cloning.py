@@ -8,10 +8,12 @@ import numpy as np
 
 from mailopt.deviations import DeviationClass, Swap, check_deviations
 from mailopt.errors import InvalidOption, InvalidPolicyClass
+from mailopt.evaluation.rounding import SLACK, Enclosure, gamma
 from mailopt.evaluation.stages import distributions
 from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
+from mailopt.imitation.bounds import class_error, least_loss
 from mailopt.imitation.checks import check_demonstrations
 from mailopt.imitation.completion import Completion, check_completion, completed, wanted
 from mailopt.imitation.demonstrations import Demonstrations
@@ -27,12 +29,13 @@ from mailopt_solvers import Solution
 
 @dataclass(frozen=True, eq=False)
 class Cloned:
-    """Parameters (R, W) nearest to the data, the distance, and the answer of the solver if a program was needed."""
+    """Parameters (R, W) nearest to the data, the distance, and the program and its answer if one was needed."""
 
     x: FloatArray
     objective: float
     solution: Solution | None = None
     rounding: float = 0.0
+    master: Master | None = None
 
 
 def behavior_cloning(
@@ -72,7 +75,7 @@ def behavior_cloning(
     Returns
     -------
     Imitation
-        ``.policy``, and one round of history whose ``objective`` is the distance.
+        ``.policy``, and one round of history whose ``objective`` is the distance, with bounds.
 
     Raises
     ------
@@ -113,12 +116,21 @@ def behavior_cloning(
     x = found.x if layout.constraints else completed(layout, found.x, data, completion, game, deviations)
     policy = layout.policy(x)
     assessed = Known(game, deviations).assess(policy, target.distance(policy), target.support)
+    steps = game.horizon or 1
+    mass = steps + demonstrations.error
+    lower = None if method == "counting" else 0.0
+    if found.master is not None:
+        lower = max(0.0, least_loss(found.master, target, mass, demonstrations.error))
+    attained = float((demonstrations.visits * target.distance(policy)).sum())
+    roundings = 4 * max(target.support, policy.support) + demonstrations.visits.size + 16
+    off = demonstrations.error + mass * (gamma(roundings) + class_error(layout))
+    bounds = lower, Enclosure.around(attained, off * SLACK).upper
     return Imitation(
         algorithm="J-BC",
         policy=policy,
         loss=assessed.loss,
         completed=~data[layout.rows],
-        history=(scorer.round(0, policy, assessed, found.objective, found.solution),),
+        history=(scorer.round(0, policy, assessed, found.objective, found.solution, bounds=bounds),),
         stopped="solved",
         options=options,
         rounding=found.rounding,
@@ -142,7 +154,7 @@ def cloned(layout: Layout, target: Target, visits: FloatArray, ties: FloatArray 
         master.add_ties(~layout.with_data(target.known)[layout.rows], ties)
     solution = master.solve()
     x = distributions(solution["x"], layout.allowed)
-    return Cloned(x, float(solution["theta"][0]), solution, float(np.abs(x - solution["x"]).max()))
+    return Cloned(x, float(solution["theta"][0]), solution, float(np.abs(x - solution["x"]).max()), master)
 
 
 def _counted(layout: Layout, target: Target, visits: FloatArray) -> Cloned:

@@ -19,7 +19,8 @@ from mailopt.errors import (
     DemonstrationShape,
 )
 from mailopt.evaluation.occupancy import stage_occupancy
-from mailopt.evaluation.reach import support_of
+from mailopt.evaluation.reach import occupancy_error, support_of
+from mailopt.evaluation.rounding import SLACK, TINY, gamma
 from mailopt.evaluation.rules import Obey, Problem
 from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import BoolArray, FloatArray, NumberArray
@@ -65,6 +66,11 @@ class Demonstrations:
         for an exact expert.
     counts
         What :meth:`from_counts` was given. None elsewhere.
+    error
+        Bound on how far rounding has moved ``occupancy``: the sum over h, s and a of the distances from the exact one
+        of what was given, doubles taken as they are.
+    roundings
+        Bound on the roundings of an entry of ``rows`` before it was normalised.
     actions, horizon, discount
         Those of the game.
 
@@ -99,6 +105,8 @@ class Demonstrations:
     expert: CorrelatedPolicy | None
     trajectories: Trajectories | None
     counts: FloatArray | None
+    error: float
+    roundings: int
     actions: tuple[int, ...]
     horizon: int | None
     discount: float | None
@@ -114,7 +122,7 @@ class Demonstrations:
         shape = game.blank_game() if isinstance(game, Simulator) else game
         check_game(shape)
         recorded = read_trajectories(shape, states, joint_actions, weights, possible=isinstance(game, Simulator))
-        self._count(shape, recorded.summed(shape), trajectories=recorded)
+        self._count(shape, *recorded.summed(shape), trajectories=recorded)
 
     @classmethod
     def from_counts(cls, game: MarkovGame, counts: NumberArray) -> Demonstrations:
@@ -147,7 +155,7 @@ class Demonstrations:
         check_game(game)
         given = read_counts(game, counts)
         self = cls.__new__(cls)
-        self._count(game, scaled(game, given.reshape(-1, game.num_states, game.num_joint_actions)), counts=given)
+        self._count(game, scaled(game, given.reshape(-1, game.num_states, game.num_joint_actions)), 0, counts=given)
         return self
 
     @classmethod
@@ -177,15 +185,20 @@ class Demonstrations:
         faint = reached & ~(mu.sum(axis=2) > 0)
         mu = np.where(faint[:, :, None], np.finfo(np.float64).tiny * own, np.where(reached[:, :, None], mu, 0.0))
         self = cls.__new__(cls)
-        self._fill(game, mu, own, expert=policy)
+        error = occupancy_error(problem, Obey(range(game.num_agents))) + 2 * TINY * mu.size
+        self._fill(game, mu, own, error=error, roundings=0, expert=policy)
         return self
 
-    def _count(self, game: MarkovGame, summed: FloatArray, **source: Any) -> None:
-        """Fill in the fields from how much of what was seen, (T, S, A)."""
-        occupancy = summed / summed.sum(axis=(1, 2) if game.horizon is not None else None, keepdims=True)
+    def _count(self, game: MarkovGame, summed: FloatArray, roundings: int, **source: Any) -> None:
+        """Fill in the fields from how much of what was seen, (T, S, A), after so many roundings of a term."""
+        axes = (1, 2) if game.horizon is not None else None
+        occupancy = summed / summed.sum(axis=axes, keepdims=True)
+        terms = int(np.count_nonzero(summed, axis=axes).max())
+        error = gamma(2 * roundings + terms + 2) * (game.horizon or 1) + 4 * TINY * summed.size
         seen = occupancy.sum(axis=2) > 0
         sums = np.where(seen, summed.sum(axis=2), 1.0)
-        self._fill(game, occupancy, np.where(seen[:, :, None], summed / sums[:, :, None], 0.0), **source)
+        rows = np.where(seen[:, :, None], summed / sums[:, :, None], 0.0)
+        self._fill(game, occupancy, rows, error=error * SLACK, roundings=2 * roundings, **source)
 
     def _fill(
         self,
@@ -193,6 +206,8 @@ class Demonstrations:
         occupancy: FloatArray,
         rows: FloatArray,
         *,
+        error: float,
+        roundings: int,
         trajectories: Trajectories | None = None,
         counts: FloatArray | None = None,
         expert: CorrelatedPolicy | None = None,
@@ -207,6 +222,8 @@ class Demonstrations:
             "expert": expert,
             "trajectories": trajectories,
             "counts": counts,
+            "error": error,
+            "roundings": roundings,
             "actions": game.actions,
             "horizon": game.horizon,
             "discount": game.discount,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,7 +25,7 @@ from mailopt.evaluation.loss import DeviationWeightedLoss, charged, gathered_los
 from mailopt.evaluation.reach import support_of, wandering
 from mailopt.evaluation.recursion import visits_of
 from mailopt.evaluation.rules import Problem
-from mailopt.evaluation.search import search
+from mailopt.evaluation.search import Found, search
 from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy
@@ -49,6 +50,8 @@ class Assessment:
         For the same agents the expected first visits, (T, S), of what is not known; empty if that was not asked for.
     loss
         The same as a result; None from roll-outs.
+    found
+        For the same agents the worst deviation as it was found; empty from roll-outs.
     """
 
     value: float
@@ -57,6 +60,7 @@ class Assessment:
     visits: list[FloatArray]
     frontier: list[FloatArray]
     loss: DeviationWeightedLoss | None
+    found: Sequence[Found] = ()
 
 
 class Dynamics(ABC):
@@ -117,7 +121,7 @@ class Known(Dynamics):
                     strange = support_of(problem, outcome.rule) & ~through
                     met += np.where(strange, weight * outcome.visits(through).sum(axis=1), 0.0)
                 frontier.append(folded(met / mass, len(distance)))
-        return Assessment(loss.value, loss.lower, loss.upper, visits, frontier, loss)
+        return Assessment(loss.value, loss.lower, loss.upper, visits, frontier, loss, ranked)
 
     def wandered(self, policy: CorrelatedPolicy, stages: int, known: BoolArray | None = None) -> FloatArray:
         """See :class:`Dynamics`."""

@@ -11,6 +11,7 @@ from mailopt.errors import CoverageError, InvalidOption
 from mailopt.evaluation.rounding import Enclosure
 from mailopt.games.numbers import BoolArray
 from mailopt.games.policy import CorrelatedPolicy
+from mailopt.imitation.bounds import class_error, least_loss, visits_error
 from mailopt.imitation.checks import check_demonstrations, counted, require_amount, require_count
 from mailopt.imitation.cloning import cloned
 from mailopt.imitation.completion import Completion, check_completion, completed, wanted
@@ -184,7 +185,9 @@ def malice(
                     step = Step(np.where(data[:, None], step.x, filled), step.objective, step.solution, step.rounding)
     minimax = None
     if run.whole is not None and isinstance(update, CuttingPlane):
-        minimax = (_proved(update), run.best_loss)
+        mass = (dynamics.game.horizon or 1) / dynamics.game.occupancy_mass + run.error
+        lower = max(0.0, least_loss(update.master, target, mass, run.error))
+        minimax = (lower, Enclosure.around(run.best_upper, mass * class_error(layout)).upper)
     return run.result("MALICE", stopped, options, data, minimax)
 
 
@@ -226,7 +229,8 @@ class _Run:
         self.whole, self.uncovered = whole, uncovered
         self.history: list[Round] = []
         self.best: _Best | None = None
-        self.best_loss, self.best_index = np.inf, 0
+        self.best_loss, self.best_upper, self.best_index = np.inf, np.inf, 0
+        self.error = 0.0  # of the visits of deviations from the whole expert
         self.solutions: list[Solution | QuadraticSolution | None] = []
 
     def assess(self, step: Step, index: int, kind: str) -> Assessment:
@@ -238,8 +242,11 @@ class _Run:
         learned = found
         if self.whole is not None:
             learned = self.dynamics.assess(self.whole, distance, max(self.target.support, policy.support))
+            game, class_ = self.dynamics.game, self.scorer.deviations
+            self.error = max(self.error, *(visits_error(game, one, class_) for one in learned.found))
         if learned.value < self.best_loss - _BETTER:
-            self.best, self.best_loss, self.best_index = _Best(policy, found, step.rounding), learned.value, index
+            self.best, self.best_index = _Best(policy, found, step.rounding), index
+            self.best_loss, self.best_upper = learned.value, learned.upper
         self.solutions.append(step.solution)
         surrogate = None if self.whole is None else learned.value
         scored = self.scorer.round(index, policy, found, step.objective, step.solution, kind=kind, surrogate=surrogate)
@@ -284,11 +291,3 @@ class _Run:
             **provenance(*self.solutions),
             elapsed=self.scorer.elapsed,
         )
-
-
-def _proved(update: CuttingPlane) -> float:
-    """Lower bound on the least loss under deviations from the expert: the program without what breaks its ties."""
-    session = update.master.session
-    costs = np.where(session.program.costs > 0, session.program.costs, 0.0)
-    session.update(costs=costs)
-    return Enclosure(session.solve().require_optimal().bound, np.inf).lower

@@ -9,11 +9,15 @@ import numpy.typing as npt
 
 from mailopt.deviations import DeviationClass, Swap, check_deviations
 from mailopt.errors import InvalidPolicyClass
-from mailopt.evaluation.occupancy import stage_occupancy
-from mailopt.evaluation.stages import by_stage
+from mailopt.evaluation.reach import occupancy_error
+from mailopt.evaluation.reward_free import total_occupancy
+from mailopt.evaluation.rounding import SLACK, gamma
+from mailopt.evaluation.rules import Obey, Problem
+from mailopt.evaluation.stages import by_stage, distributions
 from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
+from mailopt.imitation.bounds import Measure, apart, least_apart
 from mailopt.imitation.checks import check_demonstrations
 from mailopt.imitation.completion import Completion, check_completion, completed
 from mailopt.imitation.demonstrations import Demonstrations
@@ -77,7 +81,7 @@ def inverse_reinforcement_learning(
     Returns
     -------
     MomentMatching
-        ``.policy``, ``.occupancy``, ``.worst_reward`` and ``.distance``.
+        ``.policy``, ``.occupancy``, ``.worst_reward`` and ``.distance`` with its bounds.
 
     Raises
     ------
@@ -115,7 +119,8 @@ def inverse_reinforcement_learning(
     rewards = Rewards.read(features, norm, expected.shape)
     layout = Tabular().layout(game)
     check_completion(completion, layout)
-    matched = _matched(game, expected, rewards, check_policy_class(policy_class))
+    theirs = Measure(expected, demonstrations.error + float(gamma(demonstrations.num_stages)))
+    matched = _matched(game, theirs, rewards, check_policy_class(policy_class))
     visits = matched.occupancy.sum(axis=2)
     goes = visits > (_VISITED if matched.solution is not None else 0.0)
     rows = matched.occupancy / np.where(goes, visits, 1.0)[..., None]
@@ -124,14 +129,18 @@ def inverse_reinforcement_learning(
         rows = target.rows
     x = np.where(goes[..., None], rows, 0.0).reshape(layout.allowed.shape)
     policy = layout.policy(completed(layout, x, goes.ravel(), completion, game, deviations))
-    mu = _occupancy(game, policy)
+    ours = _occupancy(game, policy)
+    mu, distance_upper = ours.occupancy, apart(theirs, ours, rewards).upper
+    if matched.mixture is not None:  # the policy is in the class up to rounding
+        distance_upper = max(distance_upper, apart(theirs, matched.mixture, rewards).upper)
+    bounds = matched.lower, distance_upper
     assessed = Known(game, deviations).assess(policy, target.distance(policy), target.support)
     return MomentMatching(
         algorithm="J-IRL",
         policy=policy,
         loss=assessed.loss,
         completed=~goes,
-        history=(scorer.round(0, policy, assessed, matched.distance, matched.solution),),
+        history=(scorer.round(0, policy, assessed, matched.distance, matched.solution, bounds=bounds),),
         stopped="solved",
         options=options,
         rounding=float(np.abs(mu - matched.occupancy).max()),
@@ -141,6 +150,7 @@ def inverse_reinforcement_learning(
         worst_reward=by_stage(game, matched.reward),
         distance=rewards.distance(expected - mu),
         distance_lower=matched.lower,
+        distance_upper=distance_upper,
     )
 
 
@@ -151,9 +161,11 @@ class _Matched:
     distance: float
     lower: float
     solution: Solution | None = None
+    mixture: Measure | None = None
 
 
-def _matched(game: MarkovGame, expected: FloatArray, rewards: Rewards, policy_class: PolicyClass) -> _Matched:
+def _matched(game: MarkovGame, theirs: Measure, rewards: Rewards, policy_class: PolicyClass) -> _Matched:
+    expected = theirs.occupancy
     free = isinstance(policy_class, Tabular) and policy_class.steps is None and not policy_class.constraints
     if not free and not isinstance(policy_class, Occupancies | EpisodeMixture):
         raise InvalidPolicyClass(
@@ -162,25 +174,34 @@ def _matched(game: MarkovGame, expected: FloatArray, rewards: Rewards, policy_cl
         )
     if free and rewards.norm != "simplex" and _flows(game, expected):
         return _Matched(expected, np.zeros(expected.shape), 0.0, 0.0)
-    mixture = None
-    if isinstance(policy_class, EpisodeMixture):
-        mixture = np.stack([_occupancy(game, policy) for policy in policy_class.members(game)])
-    program = moment_matching(game, expected, rewards, policy_class.constraints, mixture)
+    members = policy_class.members(game) if isinstance(policy_class, EpisodeMixture) else None
+    measures = [_occupancy(game, policy) for policy in members or ()]
+    table = np.stack([measure.occupancy for measure in measures]) if measures else None
+    program = moment_matching(game, expected, rewards, policy_class.constraints, table)
     if policy_class.constraints:
         require_feasible(program, [constraint.name for constraint in policy_class.constraints], "occupancy")
     solution = HighsSession(program).solve().require_optimal()
-    mu = solution["mu"] if mixture is None else np.tensordot(solution["weights"], mixture, axes=1)
+    mixture = None
+    if table is None:
+        mu = np.maximum(solution["mu"], 0.0)
+    else:
+        shares = distributions(solution["weights"][None], np.ones(len(measures), dtype=bool))[0]
+        mu = np.tensordot(shares, table, axes=1)
+        error = max(measure.error for measure in measures) + gamma(3 * len(shares) + 4) * len(mu)
+        mixture = Measure(mu, float(error) * SLACK)
     weights = solution.duals("apart")
     if rewards.norm == "l1":
         weights = weights - solution.duals("behind")
     worst = weights.reshape(mu.shape) if rewards.features is None else np.tensordot(weights, rewards.features, axes=1)
-    return _Matched(np.maximum(mu, 0.0), worst, solution.objective, solution.bound, solution)
+    prices = [(c, solution.duals(f"constraint{k}")) for k, c in enumerate(policy_class.constraints)]
+    lower = least_apart(game, theirs, rewards, weights, prices, members)
+    return _Matched(mu, worst, solution.objective, lower, solution, mixture)
 
 
-def _occupancy(game: MarkovGame, policy: CorrelatedPolicy) -> FloatArray:
+def _occupancy(game: MarkovGame, policy: CorrelatedPolicy) -> Measure:
     """Occupancy (T, S, A), of one stage for a discounted game."""
-    mu = stage_occupancy(game, policy, method="dp")
-    return mu if game.horizon is not None else np.asarray(mu.sum(axis=0, keepdims=True))
+    problem, obey = Problem(game, policy), Obey(range(game.num_agents))
+    return Measure(total_occupancy(problem, obey), occupancy_error(problem, obey))
 
 
 def _flows(game: MarkovGame, mu: FloatArray) -> bool:

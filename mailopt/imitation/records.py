@@ -22,6 +22,7 @@ from mailopt.games.numbers import FloatArray, IntArray, NumberArray, Owner, plac
 
 DEMONSTRATIONS = Owner(DemonstrationShape, DemonstrationNumber, NotADistribution)
 _AXES = ("step", "state", "joint action")
+_POWER = 8  # roundings of a power, besides one of the discount itself for each factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +41,11 @@ class Trajectories:
     joint_actions: IntArray
     weights: FloatArray | None
 
-    def summed(self, game: MarkovGame) -> FloatArray:
+    def summed(self, game: MarkovGame) -> tuple[FloatArray, int]:
         """Sum of the weights of what was seen, (T, S, A): at each step, discounted over steps t, each at gamma^t.
 
-        In units of a power of two, so that the largest weight is about 1.
+        In units of a power of two, so that the largest weight is about 1. With it comes a bound on the roundings of a
+        term: none if episodes are counted.
         """
         count, length = self.states.shape
         discounted = game.discount is not None
@@ -56,7 +58,10 @@ class Trajectories:
         stage = np.broadcast_to(np.minimum(steps, stages - 1), self.states.shape)
         places = np.ravel_multi_index((stage, self.states, self.joint_actions), shape).ravel()
         summed = np.bincount(places, weights=weights.ravel(), minlength=math.prod(shape))
-        return summed.astype(np.float64, copy=False).reshape(shape)
+        roundings = 0
+        if discounted or self.weights is not None:
+            roundings = int(np.bincount(places).max()) + 2 + (length + _POWER if discounted else 0)
+        return summed.astype(np.float64, copy=False).reshape(shape), roundings
 
 
 def read_trajectories(

@@ -33,6 +33,10 @@ class Round:
         The loss under deviations from the expert, which the rule ``expert_occupancy`` minimises.
     objective
         Optimum of the program that made the policy.
+    objective_lower, objective_upper
+        Of J-BC and J-IRL: no policy of the class has a smaller distance than the one, and the policy's is at most the
+        other; proved, rounding included. Where the class has linear constraints, which solvers satisfy up to a
+        tolerance, the upper one is of the policy as it is. None where nothing is claimed.
     expert_loss
         Upper end of the deviation-weighted loss against the expert, obedience among the deviations, if a whole one was
         given; ``loss`` is against the data.
@@ -56,6 +60,8 @@ class Round:
     loss_upper: float
     surrogate: float | None = None
     objective: float | None = None
+    objective_lower: float | None = None
+    objective_upper: float | None = None
     expert_loss: float | None = None
     regret_gap: float | None = None
     value_gap: float | None = None
@@ -94,8 +100,8 @@ class Imitation:
     rounding
         Largest change that made distributions of the solver's points.
     minimax
-        For the rule ``expert_occupancy``: proved lower bound on the least loss under deviations from the expert, and
-        the loss that the policy attains. None otherwise.
+        For the rule ``expert_occupancy``: proved bounds, rounding included; no policy of the class has a smaller loss
+        under deviations from the expert than the one, and the policy's is at most the other. None otherwise.
     solver, version, solve_time
         Provenance of the programs; empty if none was needed.
     elapsed
@@ -159,14 +165,20 @@ class MomentMatching(Imitation):
         mu of the policy, (T, S, A); discounted (S, A).
     worst_reward
         The reward f of the class under which the expert is ahead most, of the same shape.
-    distance, distance_lower
-        max_f <f, mu_E - mu>, and a proved lower bound on the least such distance.
+    distance
+        max_f <f, mu_E - mu> of the policy, mu_E that of the demonstrations.
+    distance_lower, distance_upper
+        Proved bounds, with all rounding: no occupancy of the class has a smaller distance than the one, and the
+        policy's is at most the other. So the least distance is between them, unless there are linear constraints on
+        mu: these the policy satisfies within the solver's tolerance, and the least distance may exceed the upper bound
+        by what that is worth. Features and coefficients of constraints are the doubles that they are stored as.
     """
 
     occupancy: FloatArray
     worst_reward: FloatArray
     distance: float
     distance_lower: float
+    distance_upper: float
 
     def __repr__(self) -> str:
         """Distance and loss in one line."""

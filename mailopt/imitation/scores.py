@@ -52,6 +52,7 @@ class Scorer:
         solution: Solution | QuadraticSolution | None = None,
         *,
         kind: str = "iterate",
+        bounds: tuple[float | None, float | None] = (None, None),
         surrogate: float | None = None,
         queries: int = 0,
     ) -> Round:
@@ -65,6 +66,8 @@ class Scorer:
             loss_upper=found.upper,
             surrogate=surrogate,
             objective=objective,
+            objective_lower=bounds[0],
+            objective_upper=bounds[1],
             rows=0 if program is None else program.num_rows,
             columns=0 if program is None else program.num_variables,
             nonzeros=0 if program is None else program.matrix.nnz,

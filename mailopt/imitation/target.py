@@ -23,15 +23,18 @@ class Target:
         Where, (T, S).
     rows
         sigma_{E,h}(a|s), (T, S, A); 0 where not known.
+    roundings
+        Bound on the roundings of an entry before its row was normalised.
     """
 
     known: BoolArray
     rows: FloatArray
+    roundings: int = 0
 
     @property
     def support(self) -> int:
-        """Most entries of a row."""
-        return int(np.count_nonzero(self.rows, axis=2).max(initial=1))
+        """Most entries of a row, or more, so that four times as many roundings cover those of the entries too."""
+        return int(np.count_nonzero(self.rows, axis=2).max(initial=1)) + -(-self.roundings // 4)
 
     def distance(self, policy: CorrelatedPolicy) -> FloatArray:
         """TV(sigma_h(s), sigma_{E,h}(s)) where the expert is known and 1 elsewhere, (T, S)."""
@@ -41,7 +44,7 @@ class Target:
 
 def target_of(demonstrations: Demonstrations) -> Target:
     """Return what demonstrations show."""
-    return Target(np.asarray(demonstrations.visits > 0), demonstrations.rows)
+    return Target(np.asarray(demonstrations.visits > 0), demonstrations.rows, demonstrations.roundings)
 
 
 def layout_for(layout: Layout, stages: int) -> Layout:
