@@ -12,8 +12,10 @@ that attains it: by dynamic programming and, independently, by linear programs o
 5.0
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from mailopt import errors, plotting, programs
-from mailopt.certificates import Certificate, Verdict, certify, verify
 from mailopt.deviations import (
     Budget,
     Coarse,
@@ -106,6 +108,11 @@ from mailopt.imitation import (
     sample_demonstrations,
 )
 from mailopt.programs import cvx, objectives, policy_classes
+
+if TYPE_CHECKING:
+    from mailopt.certificates.certificate import Certificate
+    from mailopt.certificates.certify import certify, verify
+    from mailopt.certificates.checker import Verdict
 
 __version__ = "0.1.0"
 
@@ -208,3 +215,17 @@ __all__ = [
     "verify",
     "zero_sum_equilibrium",
 ]
+
+
+_CERTIFICATES = {"Certificate": "certificate", "Verdict": "checker", "certify": "certify", "verify": "certify"}
+
+
+def __getattr__(name: str) -> object:
+    """Load certificates when they are asked for; see :mod:`mailopt.certificates`."""
+    if name not in _CERTIFICATES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"mailopt.certificates.{_CERTIFICATES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

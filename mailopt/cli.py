@@ -1,12 +1,14 @@
 """The command line: tables for people, ``--json`` for machines.
 
-Exit status 0 on success and 2 on bad input or a failed computation; errors are one line without a traceback.
+Exit status 0 on success, 1 if a claim is not proved, and 2 on bad input or a failed computation; errors are one line
+without a traceback.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +20,11 @@ from rich.markup import escape
 from rich.table import Table
 
 import mailopt as mo
+from mailopt.certificates import checker
+from mailopt.certificates.certify import Certifier
+from mailopt.evaluation.stages import Method
+from mailopt.games.files import game_content, policy_content
+from mailopt.progress import shown
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 _out = Console(highlight=False)
@@ -28,6 +35,7 @@ _CLASSES: dict[str, mo.DeviationClass] = {
     "coarse": mo.Coarse(),
     "internal": mo.Internal(),
 }
+_OFFERED = "swap, external, coarse, internal, limited:K (at most K departures) or budget:KAPPA (KAPPA expected)"
 _METHODS = {"dp": "by dynamic programming", "lp": "by linear programming (HiGHS)"}
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
@@ -121,19 +129,48 @@ def demo(
 @app.command()
 def certify(
     game_file: Annotated[Path, typer.Argument(metavar="GAME", help="Game file, .json or .npz.")],
-    policy_file: Annotated[Path, typer.Argument(metavar="POLICY", help="Policy file, .json or .npz.")],
+    policy_files: Annotated[list[Path], typer.Argument(metavar="POLICY...", help="Policy files, .json or .npz.")],
     expert_file: Annotated[Path | None, typer.Option("--expert", metavar="FILE", help="Expert policy file.")] = None,
-    deviations: Annotated[
-        Literal["swap", "external", "coarse", "internal"], typer.Option(help="What agents may do instead of obeying.")
-    ] = "swap",
-    method: Annotated[Literal["auto", "dp", "lp"], typer.Option(help="Dynamic or linear program.")] = "auto",
+    deviations: Annotated[str, typer.Option(help=f"What agents may do instead of obeying: {_OFFERED}.")] = "swap",
+    method: Annotated[
+        Literal["auto", "dp", "lp"], typer.Option(help="Dynamic or linear program, for numbers without -o.")
+    ] = "auto",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Certificate to write, .json; or a folder for one of each policy, NAME.json."
+        ),
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="With -o: certify in fractions.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compute values and regret of a policy, and the gaps to an expert: numbers only, no certificate yet."""
+    """Compute values and regret of a policy, and the gaps to an expert; with -o write certificates of them.
+
+    A folder of certificates is resumed: what is there already and is about the same game, policy, expert and class is
+    kept. A policy that cannot be certified does not stop the others.
+    """
     game = mo.load_game(game_file)
-    policy = mo.load_policy(policy_file, game)
     expert = None if expert_file is None else mo.load_policy(expert_file, game)
-    phi = _CLASSES[deviations]
+    phi = _class_of(deviations)
+    if output is not None:
+        to_file = output.suffix == ".json" and not output.is_dir() and len(policy_files) == 1
+        targets = [output] if to_file else [output / f"{path.stem}.json" for path in policy_files]
+        _certify_files(Certifier(game, expert, deviations=phi, exact=exact), policy_files, targets, as_json)
+        return
+    if len(policy_files) > 1 or exact:
+        raise mo.errors.InvalidOption("several policies, and --exact, need -o: where the certificates go")
+    _show_numbers(game, mo.load_policy(policy_files[0], game), expert, deviations, method, as_json)
+
+
+def _show_numbers(
+    game: mo.MarkovGame,
+    policy: mo.CorrelatedPolicy,
+    expert: mo.CorrelatedPolicy | None,
+    deviations: str,
+    method: Method,
+    as_json: bool,
+) -> None:
+    phi = _class_of(deviations)
     gap = None if expert is None else mo.regret_gap(game, policy, expert, phi, method=method)
     ours = mo.regret(game, policy, phi, method=method) if gap is None else gap.policy
     fields: dict[str, Any] = {
@@ -162,6 +199,79 @@ def certify(
     if gap is not None:
         _out.print(f"value gap   {_number(fields['value_gap'])}\nregret gap  {_enclosed(gap)}")
     _print_departures(game, policy, ours.best)
+
+
+def _certify_files(certifier: Certifier, paths: list[Path], targets: list[Path], as_json: bool) -> None:
+    """Write a certificate of each policy, and a summary of all."""
+    if len(set(targets)) < len(targets):
+        twice = next(target for target in targets if targets.count(target) > 1)
+        raise mo.errors.InvalidOption(f"two policies would be certified in {twice}; give them different names")
+    targets[0].parent.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    with shown(len(paths) > 1 and not as_json, "certifying", len(paths)) as advance:
+        for path, target in zip(paths, targets, strict=True):
+            row: dict[str, Any] = {"policy": str(path), "certificate": str(target)}
+            try:
+                policy = mo.load_policy(path, certifier.game)
+                certificate = mo.Certificate.load(target) if target.exists() else None
+                row["status"] = "kept"
+                if certificate is None or not certifier.certifies(certificate, policy):
+                    certificate = certifier.certify(policy)
+                    certificate.save(target)
+                    row["status"] = "written"
+                row |= {what: list(map(str, ends)) for what, ends in certificate.claim.items()}
+            except (mo.MailoptError, OSError) as error:
+                row |= {"status": "failed", "error": str(error)}
+            rows.append(row)
+            advance(1)
+    if as_json:
+        _print_json({"command": "certify", "version": mo.__version__, "certificates": rows})
+    else:
+        shown_claims = ["value_gap", "policy.regret", "regret_gap"] if certifier.expert else ["policy.regret"]
+        table = _table("policy", *(what.replace("policy.", "").replace("_", " ") for what in shown_claims), "width", "")
+        for row in rows:
+            ends = [[Fraction(end) for end in row.get(what, [])] for what in shown_claims]
+            width = f"{float(ends[-1][1] - ends[-1][0]):.1g}" if ends[-1] else ""
+            table.add_row(escape(Path(row["policy"]).name), *map(_middle, ends), width, row["status"])
+        _out.print(table)
+        _out.print(f"certificates: {escape(str(targets[0] if len(targets) == 1 else targets[0].parent))}")
+    failed = [row for row in rows if row["status"] == "failed"]
+    for row in failed:
+        print(f"error: {row['error']}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def verify(
+    certificate_file: Annotated[Path, typer.Argument(metavar="CERT", help="Certificate file.")],
+    game_file: Annotated[Path, typer.Argument(metavar="GAME", help="Game file, .json or .npz.")],
+    policy_file: Annotated[Path, typer.Argument(metavar="POLICY", help="Policy file, .json or .npz.")],
+    expert_file: Annotated[Path | None, typer.Option("--expert", metavar="FILE", help="Expert policy file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a certificate: exit status 0 if its claim is proved, 1 if it is not, 2 for files that cannot be read.
+
+    JSON files go to the checker as they are; from .npz files this program makes what it reads.
+    """
+    paths = [path for path in (game_file, policy_file, expert_file) if path is not None]
+    contents: list[object] = [path.read_bytes() for path in paths]
+    if any(path.suffix.lower() == ".npz" for path in paths):
+        game = mo.load_game(game_file)
+        contents = [game_content(game), *(policy_content(mo.load_policy(path, game), game) for path in paths[1:])]
+    verdict = checker.verify(certificate_file.read_bytes(), *contents)
+    if as_json:
+        proved = {what: list(map(str, ends)) for what, ends in verdict.proved.items()}
+        _print_json({"command": "verify", "valid": verdict.valid, "reason": verdict.reason, "proved": proved})
+    else:
+        table = _table("", "at least", "at most")
+        for what, interval in verdict.proved.items():
+            table.add_row(what, *checker.written(interval))
+        if verdict.proved:
+            _out.print(table)
+        _out.print(f"[bold]{'proved' if verdict.valid else 'NOT PROVED'}[/bold]: {escape(verdict.reason)}")
+    if not verdict.valid:
+        raise typer.Exit(2 if verdict.reason.startswith("malformed") else 1)
 
 
 @app.command(name="import")
@@ -270,6 +380,26 @@ def _enclosed(found: mo.Regret | mo.RegretGap) -> str:
     """Value, and how far the true one can be from it at most."""
     off = max(found.upper - found.value, found.value - found.lower)
     return f"{_number(found.value)}  (proved to within {off:.1g})"
+
+
+def _middle(ends: list[Fraction]) -> str:
+    """Write the middle of an interval, 0 where the interval contains it; nothing without ends."""
+    if not ends:
+        return ""
+    return "0" if ends[0] <= 0 <= ends[1] else _number(float((ends[0] + ends[1]) / 2))
+
+
+def _class_of(text: str) -> mo.DeviationClass:
+    """Read the name of a class of deviations."""
+    name, _, argument = text.partition(":")
+    if text in _CLASSES:
+        return _CLASSES[text]
+    numbers = {"limited": int, "budget": float}
+    try:
+        number = numbers[name](argument)
+    except (KeyError, ValueError):
+        raise mo.errors.InvalidOption(f"--deviations is {text!r}; it must be {_OFFERED}") from None
+    return mo.Limited(int(number)) if name == "limited" else mo.Budget(number)
 
 
 def _print_json(fields: dict[str, Any]) -> None:

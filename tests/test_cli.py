@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,70 @@ def test_bad_input_is_one_message_and_status_two(
     _, stderr = mailopt(*(argument.format(**files) for argument in arguments), status=2)
     assert message in stderr
     assert "Traceback" not in stderr
+
+
+def test_certificates_are_written_verified_and_kept(files: dict[str, Path], tmp_path: Path) -> None:
+    folder, expert = tmp_path / "certificates", ("--expert", files["expert"])
+    both = (files["learner"], files["expert"])
+    rows = json.loads(mailopt("certify", files["game"], *both, *expert, "-o", folder, "--json")[0])["certificates"]
+    assert [row["status"] for row in rows] == ["written", "written"]
+    lower, upper = (Fraction(end) for end in rows[0]["regret_gap"])
+    assert lower <= Fraction(3, 2) <= upper
+    (folder / "expert.json").unlink()
+    text, _ = mailopt("certify", files["game"], *both, *expert, "-o", folder)
+    assert [word for word in text.split() if word in ("kept", "written")] == ["kept", "written"]
+    rows = json.loads(mailopt("certify", files["game"], *both, *expert, "-o", folder, "--exact", "--json")[0])[
+        "certificates"
+    ]
+    assert rows[0]["regret_gap"] == ["3/2", "3/2"]
+
+    proof = folder / "learner.json"
+    assert "proved" in mailopt("verify", proof, files["game"], files["learner"], *expert)[0]
+    fields = json.loads(mailopt("verify", proof, files["game"], files["learner"], *expert, "--json")[0])
+    assert fields["valid"]
+    assert fields["proved"]["regret_gap"] == ["3/2", "3/2"]
+    refused, _ = mailopt("verify", proof, files["game"], files["expert"], *expert, status=1)
+    assert "their digests differ" in " ".join(refused.split())
+    assert "malformed" in mailopt("verify", files["game"], files["game"], files["learner"], *expert, status=2)[0]
+
+
+def test_certificates_of_archives(files: dict[str, Path], tmp_path: Path) -> None:
+    game = mo.load_game(files["game"])
+    game.save(tmp_path / "game.npz")
+    mo.load_policy(files["learner"], game).save(tmp_path / "learner.npz", game)
+    proof = tmp_path / "proof.json"
+    mailopt("certify", tmp_path / "game.npz", tmp_path / "learner.npz", "--deviations", "budget:0.5", "-o", proof)
+    for suffix in ("npz", "json"):
+        assert mailopt("verify", proof, files["game"], (tmp_path / "learner").with_suffix(f".{suffix}"))
+
+
+def test_what_fails_in_a_batch_does_not_stop_it(files: dict[str, Path], tmp_path: Path) -> None:
+    bad, folder = tmp_path / "bad.json", tmp_path / "out"
+    bad.write_text("{}")
+    text, errors = mailopt("certify", files["game"], bad, files["learner"], "-o", folder, status=2)
+    assert [word for word in text.split() if word in ("failed", "written")] == ["failed", "written"]
+    assert "bad.json" in errors
+    assert [path.name for path in folder.iterdir()] == ["learner.json"]
+    (folder / "learner.json").write_text("mine")
+    _, errors = mailopt("certify", files["game"], files["learner"], "-o", folder, status=2)
+    assert "learner.json" in errors
+    assert (folder / "learner.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("{learner}", "{expert}"), "need -o"),
+        (("{learner}", "--exact"), "need -o"),
+        (("{learner}", "{learner}", "-o", "."), "two policies"),
+        (("{learner}", "--deviations", "limited:x"), "limited:K"),
+        (("{learner}", "--deviations", "budget:-1"), "at least 0"),
+        (("{learner}", "--deviations", "swap", "-o", "missing/proof.json"), "written"),
+    ],
+)
+def test_slips_of_certify(files: dict[str, Path], tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    given = [option.format(**files) for option in options]
+    if "-o" in given:
+        given[-1] = str(tmp_path / given[-1])
+    text, errors = mailopt("certify", files["game"], *given, status=0 if message == "written" else 2)
+    assert message in text + errors

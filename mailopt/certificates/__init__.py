@@ -1,7 +1,4 @@
-"""Portable certificates of regret, and the checker that needs neither a solver nor this package."""
+"""Portable certificates of regret, and the checker that needs neither a solver nor this package.
 
-from mailopt.certificates.certificate import Certificate
-from mailopt.certificates.certify import Certifier, certify, verify
-from mailopt.certificates.checker import Interval, Verdict
-
-__all__ = ["Certificate", "Certifier", "Interval", "Verdict", "certify", "verify"]
+Nothing is imported here, so that ``python -m mailopt.certificates.checker`` loads the checker once, as what it runs.
+"""

@@ -75,7 +75,7 @@ def certify(
     >>> chain = mo.scenarios.covered_chain(4, coverage=0.25, error=0.125)
     >>> certificate = mo.certify(chain.game, chain.learner, chain.expert)
     >>> certificate
-    Certificate(swap, regret gap 1.125, width 2e-18)
+    Certificate(swap, regret gap 1.125, width 8e-17)
     >>> mo.verify(certificate, chain.game, chain.learner, chain.expert).valid
     True
     """

@@ -25,6 +25,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from functools import cache
 from itertools import islice, product
@@ -832,7 +833,7 @@ def check(certificate: Any, files: Files) -> Verdict:
     for what, interval in proved.items():
         lower, upper = (Fraction(number(end)) for end in items(claim[what], 2))
         if not lower <= interval.lower <= interval.upper <= upper:
-            return Verdict(False, f"{what} is claimed to be more narrowly known than is proved", *headline, proved)
+            return Verdict(False, f"{what}: the claim does not contain the interval that is proved", *headline, proved)
     return Verdict(True, "every claim is proved", *headline, proved)
 
 
@@ -852,6 +853,17 @@ def verify(certificate: Any, game: Any, policy: Any, expert: Any = None) -> Verd
         return Verdict(False, "malformed: nested too deeply")
 
 
+def written(interval: Interval) -> list[str]:
+    """Write the ends of an interval: short fractions as they are, others as decimals that are rounded outwards."""
+    ends = []
+    for end, rounding in zip(interval, (ROUND_FLOOR, ROUND_CEILING), strict=True):
+        decimal = Context(prec=17, rounding=rounding, Emax=MAX_EMAX, Emin=MIN_EMIN).divide(
+            *map(Decimal, end.as_integer_ratio())
+        )
+        ends.append(str(end) if len(str(end.denominator)) <= 6 else str(decimal))
+    return ends
+
+
 def main(arguments: Sequence[str]) -> int:
     """Check the files that are named; print what is proved."""
     if len(arguments) not in (3, 4):
@@ -866,8 +878,8 @@ def main(arguments: Sequence[str]) -> int:
             print(f"error: {path}: {error.strerror}", file=sys.stderr)
             return 2
     verdict = verify(*contents)
-    for what, (lower, upper) in verdict.proved.items():
-        print(f"{what:<16} in [{lower}, {upper}]")
+    for what, interval in verdict.proved.items():
+        print(f"{what:<16} in [{', '.join(written(interval))}]")
     print(f"{'PROVED' if verdict.valid else 'NOT PROVED'}: {verdict.reason}")
     return 0 if verdict.valid else 2 if verdict.reason.startswith("malformed") else 1
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import mailopt as mo
-from mailopt.certificates import Certifier, checker
+from mailopt.certificates import checker
+from mailopt.certificates.certify import Certifier
 from tests import exact_classes, oracle
 from tests.exact_classes import Paired
 from tests.exact_games import Case
