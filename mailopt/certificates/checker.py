@@ -337,13 +337,13 @@ def read_policy(content: Any, game: Game, names: Names) -> Policy:
     """Read a policy file for a game."""
     given = header(content, "mailopt.policy", "rows")
     steps, digests = [], []
+    allowed = [set(joint_actions(game.actions, legal)) for legal in game.legal]
     for step, entries in sorted(by_step(given["rows"], game.horizon, 3, complete=True).items()):
         found: list[dict[int, Number]] = [{} for _ in range(game.states)]
         for entry in entries:
             _put(found[names.state(entry[0])], names.joint(entry[1]), number(entry[2], 0))
         for state, row in enumerate(found):
-            allowed = set(joint_actions(game.actions, game.legal[state]))
-            if any(p and joint not in allowed for joint, p in row.items()):
+            if any(p and joint not in allowed[state] for joint, p in row.items()):
                 raise Malformed(f"policy, state {state}: an illegal joint action has probability")
         steps.append([distribution(row, f"policy, step {step}, state {s}") for s, row in enumerate(found)])
         digests.append(canonical(*found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks import equilibria, evaluation, lp_layer
+from tests.benchmarks import certificates, equilibria, evaluation, lp_layer
 
 
 def test_lp_layer(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,3 +23,8 @@ def test_equilibria(capsys: pytest.CaptureFixture[str]) -> None:
     equilibria.main(["--quick"])
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("backward induction", "External", "repair"))
+
+
+def test_certificates(capsys: pytest.CaptureFixture[str]) -> None:
+    certificates.main(["--quick"])
+    assert capsys.readouterr().out.count("gap") == 2
