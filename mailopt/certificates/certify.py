@@ -17,11 +17,11 @@ from mailopt.certificates.exact import ExactWitnesses
 from mailopt.certificates.tables import Tables
 from mailopt.certificates.witnesses import Witness, witnesses
 from mailopt.deviations import DeviationClass, Swap, check_deviations
-from mailopt.errors import NotCertifiable
+from mailopt.errors import InvalidOption, NotCertifiable
 from mailopt.evaluation.deviating import problem_of
 from mailopt.evaluation.regret import Regret, regret
 from mailopt.games.files import game_content, policy_content
-from mailopt.games.game import MarkovGame
+from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 
 _SHOWN = 20  # departures in words
@@ -102,7 +102,7 @@ def verify(
 
     Raises
     ------
-    InvalidGame, InvalidPolicy
+    InvalidGame, InvalidPolicy, InvalidOption
         Something else was given.
 
     Examples
@@ -113,6 +113,10 @@ def verify(
     >>> mo.verify(certificate, chain.game, chain.expert, chain.expert).reason
     'this is not the policy that the certificate is about: their digests differ'
     """
+    if not isinstance(certificate, Certificate):
+        raise InvalidOption(
+            f"the certificate is a {type(certificate).__name__}; give a Certificate, such as mo.Certificate.load(path)"
+        )
     check_policy(game, policy)
     if expert is not None:
         check_policy(game, expert)
@@ -132,6 +136,7 @@ class Certifier:
     def __init__(
         self, game: MarkovGame, expert: CorrelatedPolicy | None, *, deviations: DeviationClass, exact: bool
     ) -> None:
+        check_game(game)
         if expert is not None:
             check_policy(game, expert)
         self.game, self.expert, self.deviations, self.exact = game, expert, deviations, exact

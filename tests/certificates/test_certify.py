@@ -184,3 +184,16 @@ def _content(case: Case, what: str) -> object:
     from mailopt.games.files import game_content, policy_content  # noqa: PLC0415
 
     return game_content(case.game) if what == "game" else policy_content(case.sigma, case.game)
+
+
+def test_slips_are_typed_errors() -> None:
+    chain = mo.scenarios.unvisited_chain(3)
+    certificate = mo.certify(chain.game, chain.learner)
+    with pytest.raises(mo.errors.InvalidGame, match="give a MarkovGame"):
+        mo.certify(chain, chain.learner)  # type: ignore[arg-type]
+    with pytest.raises(mo.errors.InvalidPolicy):
+        mo.certify(chain.game, chain.learner, chain)  # type: ignore[arg-type]
+    with pytest.raises(mo.errors.InvalidOption, match=r"Certificate\.load"):
+        mo.verify("certificate.json", chain.game, chain.learner)  # type: ignore[arg-type]
+    with pytest.raises(mo.errors.InvalidPolicy):
+        mo.verify(certificate, chain.game, chain.game)  # type: ignore[arg-type]
