@@ -67,6 +67,7 @@ class Verdict(NamedTuple):
 
 _RATIONAL = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?", re.ASCII)
 _MAX_BITS = 2**20  # of the common denominator of a row
+_MAX_ENTRIES = 2**27  # of all tables of a certificate
 
 
 class Row(NamedTuple):
@@ -808,9 +809,11 @@ def read_unit(content: Any) -> int:
 
 def read_tables(content: Any, states: int) -> list[Table]:
     """Read value functions: for each stage a list over states, or one integer for all of them."""
-    tables = []
+    tables, size = [], 0
     for table in items(content):
         need(len(items(table)) > 0, "a table is empty")
+        size += states * len(table)  # a constant row is one integer in the file
+        need(size <= _MAX_ENTRIES, f"the tables have more than {_MAX_ENTRIES} entries")
         tables.append([[row] * states if type(row) is int else items(row, states) for row in table])
         need(all(type(value) is int for row in tables[-1] for value in row), "a table must hold integers")
     return tables
