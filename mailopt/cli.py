@@ -21,6 +21,7 @@ from rich.table import Table
 
 import mailopt as mo
 from mailopt.certificates import checker
+from mailopt.certificates.certificate import middle
 from mailopt.certificates.certify import Certifier
 from mailopt.evaluation.stages import Method
 from mailopt.games.files import game_content, policy_content
@@ -146,19 +147,23 @@ def certify(
 ) -> None:
     """Compute values and regret of a policy, and the gaps to an expert; with -o write certificates of them.
 
-    A folder of certificates is resumed: what is there already and is about the same game, policy, expert and class is
-    kept. A policy that cannot be certified does not stop the others.
+    A folder of certificates is resumed: one that is about the same game, policy, expert and class is kept, unchecked
+    (see verify), any other one is replaced. A policy that cannot be certified does not stop the others; the exit status
+    is 2 then.
     """
     game = mo.load_game(game_file)
     expert = None if expert_file is None else mo.load_policy(expert_file, game)
     phi = _class_of(deviations)
     if output is not None:
-        to_file = output.suffix == ".json" and not output.is_dir() and len(policy_files) == 1
+        to_file = output.suffix == ".json" and not output.is_dir()
+        if output.suffix == ".npz" or (to_file and len(policy_files) > 1):
+            raise mo.errors.InvalidOption(f"-o {output}: give a .json file for one policy, or a folder")
         targets = [output] if to_file else [output / f"{path.stem}.json" for path in policy_files]
         _certify_files(Certifier(game, expert, deviations=phi, exact=exact), policy_files, targets, as_json)
         return
     if len(policy_files) > 1 or exact:
-        raise mo.errors.InvalidOption("several policies, and --exact, need -o: where the certificates go")
+        what = "several policies need" if len(policy_files) > 1 else "--exact needs"
+        raise mo.errors.InvalidOption(f"{what} -o: where the certificates go")
     _show_numbers(game, mo.load_policy(policy_files[0], game), expert, deviations, method, as_json)
 
 
@@ -213,28 +218,36 @@ def _certify_files(certifier: Certifier, paths: list[Path], targets: list[Path],
             row: dict[str, Any] = {"policy": str(path), "certificate": str(target)}
             try:
                 policy = mo.load_policy(path, certifier.game)
-                certificate = mo.Certificate.load(target) if target.exists() else None
-                row["status"] = "kept"
+                certificate = _existing(target)
+                row["status"] = "kept" if certificate else "written"
                 if certificate is None or not certifier.certifies(certificate, policy):
+                    row["status"] = "replaced" if certificate else "written"
                     certificate = certifier.certify(policy)
                     certificate.save(target)
-                    row["status"] = "written"
                 row |= {what: list(map(str, ends)) for what, ends in certificate.claim.items()}
-            except (mo.MailoptError, OSError) as error:
+            except mo.MailoptError as error:
                 row |= {"status": "failed", "error": str(error)}
+            except OSError as error:
+                row |= {"status": "failed", "error": f"{error.filename}: {error.strerror}"}
+            except KeyboardInterrupt:
+                print(f"interrupted: {len(rows)} of {len(paths)} done; run it again to go on", file=sys.stderr)
+                raise
             rows.append(row)
             advance(1)
     if as_json:
         _print_json({"command": "certify", "version": mo.__version__, "certificates": rows})
     else:
         shown_claims = ["value_gap", "policy.regret", "regret_gap"] if certifier.expert else ["policy.regret"]
+        _out.print(f"deviations: {escape(checker.described(certifier.described))}")
         table = _table("policy", *(what.replace("policy.", "").replace("_", " ") for what in shown_claims), "width", "")
         for row in rows:
             ends = [[Fraction(end) for end in row.get(what, [])] for what in shown_claims]
             width = f"{float(ends[-1][1] - ends[-1][0]):.1g}" if ends[-1] else ""
             table.add_row(escape(Path(row["policy"]).name), *map(_middle, ends), width, row["status"])
         _out.print(table)
-        _out.print(f"certificates: {escape(str(targets[0] if len(targets) == 1 else targets[0].parent))}")
+        states = ("written", "replaced", "kept", "failed")
+        counts = [f"{found} {state}" for state in states if (found := sum(row["status"] == state for row in rows))]
+        _out.print(f"{', '.join(counts)}: {escape(str(targets[0] if len(targets) == 1 else targets[0].parent))}")
     failed = [row for row in rows if row["status"] == "failed"]
     for row in failed:
         print(f"error: {row['error']}", file=sys.stderr)
@@ -260,18 +273,29 @@ def verify(
         game = mo.load_game(game_file)
         contents = [game_content(game), *(policy_content(mo.load_policy(path, game), game) for path in paths[1:])]
     verdict = checker.verify(certificate_file.read_bytes(), *contents)
+    malformed = verdict.reason.startswith("malformed")
     if as_json:
         proved = {what: list(map(str, ends)) for what, ends in verdict.proved.items()}
-        _print_json({"command": "verify", "valid": verdict.valid, "reason": verdict.reason, "proved": proved})
+        _print_json(
+            {
+                "command": "verify",
+                "valid": verdict.valid,
+                "reason": verdict.reason,
+                "proved": proved,
+                "deviations": verdict.deviations,
+            }
+        )
     else:
         table = _table("", "at least", "at most")
         for what, interval in verdict.proved.items():
             table.add_row(what, *checker.written(interval))
         if verdict.proved:
             _out.print(table)
-        _out.print(f"[bold]{'proved' if verdict.valid else 'NOT PROVED'}[/bold]: {escape(verdict.reason)}")
+            _out.print(f"Deviations: {escape(checker.described(verdict.deviations))}")
+        outcome = "proved" if verdict.valid else "NOT CHECKED" if malformed else "NOT PROVED"
+        _out.print(f"[bold]{outcome}[/bold]: {escape(verdict.reason)}")
     if not verdict.valid:
-        raise typer.Exit(2 if verdict.reason.startswith("malformed") else 1)
+        raise typer.Exit(2 if malformed else 1)
 
 
 @app.command(name="import")
@@ -382,11 +406,19 @@ def _enclosed(found: mo.Regret | mo.RegretGap) -> str:
     return f"{_number(found.value)}  (proved to within {off:.1g})"
 
 
+def _existing(target: Path) -> mo.Certificate | None:
+    """Load the certificate that is there already, if any; what else is there is not overwritten."""
+    try:
+        return mo.Certificate.load(target) if target.exists() else None
+    except mo.errors.MalformedFile as error:
+        raise mo.errors.MalformedFile(f"{error}; delete it, or choose another -o") from None
+
+
 def _middle(ends: list[Fraction]) -> str:
-    """Write the middle of an interval, 0 where the interval contains it; nothing without ends."""
+    """Write the middle of an interval; nothing without ends."""
     if not ends:
         return ""
-    return "0" if ends[0] <= 0 <= ends[1] else _number(float((ends[0] + ends[1]) / 2))
+    return f"{middle(checker.Interval(*ends)):.6g}"
 
 
 def _class_of(text: str) -> mo.DeviationClass:

@@ -111,6 +111,9 @@ def test_certificates_are_written_verified_and_kept(files: dict[str, Path], tmp_
     assert rows[0]["regret_gap"] == ["3/2", "3/2"]
 
     proof = folder / "learner.json"
+    assert "Deviations: swap" in mailopt("verify", proof, files["game"], files["learner"], *expert)[0]
+    for options, status in (((), "kept"), (("--deviations", "limited:0"), "replaced"), (("--exact",), "replaced")):
+        assert f"2 {status}" in mailopt("certify", files["game"], *both, *expert, "-o", folder, *options)[0]
     assert "proved" in mailopt("verify", proof, files["game"], files["learner"], *expert)[0]
     fields = json.loads(mailopt("verify", proof, files["game"], files["learner"], *expert, "--json")[0])
     assert fields["valid"]
@@ -147,11 +150,13 @@ def test_what_fails_in_a_batch_does_not_stop_it(files: dict[str, Path], tmp_path
     ("options", "message"),
     [
         (("{learner}", "{expert}"), "need -o"),
-        (("{learner}", "--exact"), "need -o"),
+        (("{learner}", "--exact"), "needs -o"),
         (("{learner}", "{learner}", "-o", "."), "two policies"),
         (("{learner}", "--deviations", "limited:x"), "limited:K"),
         (("{learner}", "--deviations", "budget:-1"), "at least 0"),
         (("{learner}", "--deviations", "swap", "-o", "missing/proof.json"), "written"),
+        (("{learner}", "{expert}", "-o", "proof.json"), "or a folder"),
+        (("{learner}", "-o", "proof.npz"), "or a folder"),
     ],
 )
 def test_slips_of_certify(files: dict[str, Path], tmp_path: Path, options: tuple[str, ...], message: str) -> None:

@@ -15,7 +15,7 @@ from mailopt.certificates.checker import Interval
 from mailopt.errors import MalformedFile
 from mailopt_solvers.files import replacing
 
-_WIDTH = 118
+_WIDTH = 118  # of a line
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,10 +40,20 @@ class Certificate:
 
     def __post_init__(self) -> None:
         """Require the fields of a certificate; what they hold is judged by :func:`mailopt.verify`."""
+        if not isinstance(self.content, Mapping):
+            raise MalformedFile(
+                f"the content of a certificate is a {type(self.content).__name__}; read files with mo.Certificate.load"
+            )
         try:
             checker.header(dict(self.content), "mailopt.certificate", checker.CONTENT)
-            checker.need(type(self.content["claim"]) is dict, "the claim is no object")
-            _ = self.claim
+            for key in ("claim", "deviations", "shown"):
+                checker.need(type(self.content[key]) is dict, f"field {key!r} is no object")
+            checker.need(type(self.content["deviations"].get("class")) is str, "the class of deviations has no name")
+            words = self.content["shown"].get("worst_deviation", [])
+            checker.need(
+                type(words) is list and all(type(w) is str for w in words), "'worst_deviation' is no list of words"
+            )
+            checker.need("policy.regret" in self.claim, "the claim says nothing of the regret")
         except checker.Malformed as error:
             raise MalformedFile(f"this is no certificate: {error}") from None
 
@@ -91,7 +101,9 @@ class Certificate:
         return list(self.content["shown"].get("worst_deviation", []))
 
     def save(self, path: str | Path) -> None:
-        """Write one JSON file, whole or not at all."""
+        """Write one ``.json`` file, whole or not at all."""
+        if Path(path).suffix.lower() != ".json":
+            raise MalformedFile(f"{path}: the suffix must be .json")
         with replacing(path) as file:
             file.write((_layout(dict(self.content), 0) + "\n").encode())
 
@@ -114,8 +126,14 @@ class Certificate:
     def __repr__(self) -> str:
         """Class and headline in one line."""
         what = "regret" if self.regret_gap is None else "regret gap"
-        width = f"width {float(self.upper - self.lower):.1g}" if self.upper > self.lower else "exact"
-        return f"Certificate({self.deviations['class']}, {what} {float(self.lower):.10g}, {width})"
+        width = "exact" if self.upper == self.lower else f"width {float(self.upper - self.lower):.1g}"
+        about = checker.described(self.deviations)
+        return f"Certificate({about}: {what} {middle(self.regret_gap or self.regret):.10g}, {width})"
+
+
+def middle(interval: Interval) -> float:
+    """Return the middle of an interval for people to read: 0 if the interval contains it."""
+    return 0.0 if interval.lower <= 0 <= interval.upper else float((interval.lower + interval.upper) / 2)
 
 
 def _layout(value: Any, indent: int) -> str:

@@ -66,6 +66,8 @@ def certify(
         Exact numbers outgrow what a file can hold, or the game has numbers that the checker does not read.
     InvalidDeviation
         Stationary, or a class of one's own.
+    InvalidOption
+        ``exact`` is neither True nor False.
     InvalidPolicy, InvalidNumber, NotConverged, SolverError
         As for :func:`mailopt.regret`.
 
@@ -75,7 +77,7 @@ def certify(
     >>> chain = mo.scenarios.covered_chain(4, coverage=0.25, error=0.125)
     >>> certificate = mo.certify(chain.game, chain.learner, chain.expert)
     >>> certificate
-    Certificate(swap, regret gap 1.125, width 8e-17)
+    Certificate(swap: regret gap 1.125, width 8e-17)
     >>> mo.verify(certificate, chain.game, chain.learner, chain.expert).valid
     True
     """
@@ -98,12 +100,12 @@ def verify(
     Verdict
         ``.valid``, the ``.reason``, the proved interval ``.lower``, ``.upper`` of the regret gap (without an expert of
         the regret), and all ``.proved`` intervals by name. A certificate that proves less than it claims, or is about
-        another game or policy, is not valid; nothing is raised for it.
+        another game or policy of the same size, is not valid; nothing is raised for it.
 
     Raises
     ------
     InvalidGame, InvalidPolicy, InvalidOption
-        Something else was given.
+        Something else was given, or a policy that does not fit the game.
 
     Examples
     --------
@@ -131,19 +133,26 @@ class Certifier:
     ----------
     game, expert, deviations, exact
         As for :func:`certify`.
+
+    Attributes
+    ----------
+    described
+        The class of deviations as a certificate holds it.
     """
 
     def __init__(
         self, game: MarkovGame, expert: CorrelatedPolicy | None, *, deviations: DeviationClass, exact: bool
     ) -> None:
         check_game(game)
+        if not isinstance(exact, bool):
+            raise InvalidOption(f"exact is {exact!r}; it must be True or False")
         if expert is not None:
             check_policy(game, expert)
         self.game, self.expert, self.deviations, self.exact = game, expert, deviations, exact
         check_deviations(deviations, game)
-        self._class = class_content(deviations, game)
+        self.described = class_content(deviations, game)
         self._game: tuple[checker.Game, checker.Names] = _read(checker.read_game, game_content(game))
-        self._phi: checker.Phi = _read(checker.read_class, self._class, *self._game)
+        self._phi: checker.Phi = _read(checker.read_class, self.described, *self._game)
         self._expert = None if expert is None else self._policy(expert)
 
     def digests(self, policy: CorrelatedPolicy) -> dict[str, str]:
@@ -152,10 +161,10 @@ class Certifier:
         return self._digests(self._files(policy))
 
     def certifies(self, certificate: Certificate, policy: CorrelatedPolicy) -> bool:
-        """Whether a certificate is what :meth:`certify` would return, by digests and class."""
+        """Whether a certificate is about the same, by digests and class, and no less exact."""
         content = certificate.content
-        asked = content["deviations"], content["exact"], content["digests"]
-        return asked == (self._class, self.exact, self.digests(policy))
+        same = content["deviations"] == self.described and content["digests"] == self.digests(policy)
+        return same and (content["exact"] is True or not self.exact)
 
     def certify(self, policy: CorrelatedPolicy) -> Certificate:
         """See :func:`certify`."""
@@ -169,7 +178,7 @@ class Certifier:
             "format": "mailopt.certificate",
             "version": 1,
             "claim": {},
-            "deviations": self._class,
+            "deviations": self.described,
             "unit": str(Fraction(1, tables.unit)),
             "exact": self.exact,
             "digests": self._digests(files),

@@ -25,6 +25,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from functools import cache
@@ -53,7 +54,8 @@ class Interval(NamedTuple):
 class Verdict(NamedTuple):
     """Outcome of a check: whether the claim is proved, why not, and what is proved of the regret gap (or regret).
 
-    ``proved`` has all intervals that follow from the files, named as in the claim, even if the claim asks for more.
+    ``proved`` has all intervals that follow from the files, named as in the claim, even if the claim asks for more;
+    ``deviations`` is the class that they are about.
     """
 
     valid: bool
@@ -61,6 +63,7 @@ class Verdict(NamedTuple):
     lower: Fraction | None = None
     upper: Fraction | None = None
     proved: Mapping[str, Interval] = {}
+    deviations: Mapping[str, Any] = {}
 
 
 # ---- Reading: strict, fails closed, allocates no more than the files hold ----
@@ -114,7 +117,23 @@ def parse(content: bytes) -> Any:
     except Malformed:
         raise
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, an integer of too many digits
-        raise Malformed(f"not JSON, or truncated: {error!s:.200}") from None
+        raise Malformed(
+            f"not JSON in UTF-8, or truncated (an archive must be saved as .json): {error!s:.200}"
+        ) from None
+
+
+def parsed(content: Any) -> Any:
+    """Parse what is not parsed yet."""
+    return parse(content) if isinstance(content, bytes) else content
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Say which file is malformed."""
+    try:
+        yield
+    except Malformed as error:
+        raise Malformed(f"the {what} file: {error}") from None
 
 
 def need(condition: bool, message: str) -> None:
@@ -158,13 +177,14 @@ def integer(content: Any, least: int, below: int | None = None) -> int:
 
 def number(content: Any, least: int | None = None) -> Number:
     """Return a JSON number, or what a string "n" or "n/d" says, of at least a minimum."""
+    found = content
     if type(content) is str and _RATIONAL.fullmatch(content) and not re.search(r"/0+$", content):
-        content = Fraction(content)
+        found = Fraction(content)
     elif not (type(content) is int or (type(content) is float and math.isfinite(content))):
         raise Malformed(f"expected a number or a string such as '1/3', got {_brief(content)}")
-    if least is not None and content < least:
+    if least is not None and found < least:
         raise Malformed(f"{_brief(content)} is less than {least}")
-    return content  # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return]
 
 
 def distribution(found: Mapping[int, Number], where: str) -> Row:
@@ -249,8 +269,9 @@ class Names:
 
 def header(content: Any, name: str, required: str, optional: str = "") -> dict[str, Any]:
     """Return the fields of a file of a format."""
+    if type(content) is dict and content.get("format") != name:
+        raise Malformed(f"format is {_brief(content.get('format'))}, expected {name!a}")
     given = fields(content, "format version " + required, optional)
-    need(given["format"] == name, f"format is {given['format']!a:.80}, expected {name!a}")
     need(type(given["version"]) is int and given["version"] == 1, "only version 1 of the format can be read")
     return given
 
@@ -721,9 +742,14 @@ class Files(NamedTuple):
 
 def read_files(game: Any, policy: Any, expert: Any = None) -> Files:
     """Read the game and its policies."""
-    read, names = read_game(game)
-    given = {"policy": policy} if expert is None else {"policy": policy, "expert": expert}
-    return Files(read, names, {side: read_policy(content, read, names) for side, content in given.items()})
+    with reading("game"):
+        read, names = read_game(parsed(game))
+    policies = {}
+    for side, content in {"policy": policy, "expert": expert}.items():
+        if side == "policy" or content is not None:
+            with reading(side):
+                policies[side] = read_policy(parsed(content), read, names)
+    return Files(read, names, policies)
 
 
 def read_witness(
@@ -825,8 +851,10 @@ def check(certificate: Any, files: Files) -> Verdict:
     need(type(content["shown"]) is dict and type(content["provenance"]) is dict, "expected an object")
     digests = {"game": files.game.digest, **{side: policy.digest for side, policy in files.policies.items()}}
     given = fields(content["digests"], "game policy", "expert")
-    if (given["expert"] is None) == ("expert" in files.policies):
-        raise Refuted("the certificate compares with an expert and none was given, or the other way round")
+    if given["expert"] is not None and "expert" not in files.policies:
+        raise Refuted("the certificate compares with an expert: give its file as well")
+    if given["expert"] is None and "expert" in files.policies:
+        raise Refuted("the certificate compares with no expert, and one was given")
     for what, digest in digests.items():
         if given[what] != digest:
             raise Refuted(f"this is not the {what} that the certificate is about: their digests differ")
@@ -836,8 +864,9 @@ def check(certificate: Any, files: Files) -> Verdict:
     for what, interval in proved.items():
         lower, upper = (Fraction(number(end)) for end in items(claim[what], 2))
         if not lower <= interval.lower <= interval.upper <= upper:
-            return Verdict(False, f"{what}: the claim does not contain the interval that is proved", *headline, proved)
-    return Verdict(True, "every claim is proved", *headline, proved)
+            reason = f"{what}: the claim does not contain the interval that is proved"
+            return Verdict(False, reason, *headline, proved, content["deviations"])
+    return Verdict(True, "every claim is proved", *headline, proved, content["deviations"])
 
 
 CONTENT = "claim deviations unit exact digests tables witnesses shown provenance"
@@ -846,8 +875,9 @@ CONTENT = "claim deviations unit exact digests tables witnesses shown provenance
 def verify(certificate: Any, game: Any, policy: Any, expert: Any = None) -> Verdict:
     """Judge a certificate by the contents of its files, bytes or parsed; never raises, whatever they hold."""
     try:
-        contents = [parse(c) if isinstance(c, bytes) else c for c in (certificate, game, policy, expert)]
-        return check(contents[0], read_files(*contents[1:]))
+        files = read_files(game, policy, expert)
+        with reading("certificate"):
+            return check(parsed(certificate), files)
     except Malformed as error:
         return Verdict(False, f"malformed: {error}")
     except Refuted as error:
@@ -856,8 +886,22 @@ def verify(certificate: Any, game: Any, policy: Any, expert: Any = None) -> Verd
         return Verdict(False, "malformed: nested too deeply")
 
 
+def described(deviations: Any) -> str:
+    """Say in one line which deviations a certificate is about."""
+    if type(deviations) is not dict:
+        return "?"
+    kind = f"{deviations.get('class')}"
+    if kind == "finite":
+        return "finite (a list in the certificate)"
+    details = [f"{key} = {deviations[key]}" for key in ("k", "kappa", "cells") if key in deviations]
+    inner = f" of {described(deviations['inner'])}" if "inner" in deviations else ""
+    return f"{kind} ({details[0]:.80}){inner}" if details else kind + inner
+
+
 def written(interval: Interval) -> list[str]:
     """Write the ends of an interval: short fractions as they are, others as decimals that are rounded outwards."""
+    if interval.lower == interval.upper and len(str(interval.lower)) <= 40:
+        return [str(interval.lower)] * 2
     ends = []
     for end, rounding in zip(interval, (ROUND_FLOOR, ROUND_CEILING), strict=True):
         decimal = Context(prec=17, rounding=rounding, Emax=MAX_EMAX, Emin=MIN_EMIN).divide(
@@ -871,6 +915,7 @@ def main(arguments: Sequence[str]) -> int:
     """Check the files that are named; print what is proved."""
     if len(arguments) not in (3, 4):
         print("usage: checker.py CERTIFICATE GAME POLICY [EXPERT], all of them JSON files", file=sys.stderr)
+        print("exit status: 0 the claim is proved, 1 it is not, 2 a file cannot be read", file=sys.stderr)
         return 2
     contents = []
     for path in arguments:
@@ -883,8 +928,11 @@ def main(arguments: Sequence[str]) -> int:
     verdict = verify(*contents)
     for what, interval in verdict.proved.items():
         print(f"{what:<16} in [{', '.join(written(interval))}]")
-    print(f"{'PROVED' if verdict.valid else 'NOT PROVED'}: {verdict.reason}")
-    return 0 if verdict.valid else 2 if verdict.reason.startswith("malformed") else 1
+    malformed = verdict.reason.startswith("malformed")
+    if verdict.proved:
+        print(f"Deviations: {described(verdict.deviations)}")
+    print(f"{'PROVED' if verdict.valid else 'NOT CHECKED' if malformed else 'NOT PROVED'}: {verdict.reason}")
+    return 0 if verdict.valid else 2 if malformed else 1
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Tables:
             if bits > _MAX_BITS:
                 raise NotCertifiable(
                     f"the exact values take integers of {bits} bits, more than a file can hold ({_MAX_BITS}): use "
-                    f"exact=False, whose intervals are about 1e-13 wide relative to the values"
+                    f"exact=False, whose intervals are as wide as rounding"
                 )
         else:
             largest = [max(float(np.abs(values).max()) for values in group) for group in (worths, costs) if group]
