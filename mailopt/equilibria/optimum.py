@@ -24,7 +24,7 @@ import numpy as np
 
 from mailopt.equilibria.stages import StageAnswer
 from mailopt.evaluation.regret import Regret
-from mailopt.evaluation.rounding import SLACK, TINY, Enclosure, gamma
+from mailopt.evaluation.rounding import SLACK, TINY, UNIT, Enclosure, gamma
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy
@@ -89,42 +89,46 @@ class Tolls:
         sum_i lambda_i sum_g sum_w p_i(w|g) (what w gains at a), (A,).
     prices
         lambda_i, (m,).
-    size
-        Size of the terms of a toll.
+    error
+        Bound on the error of a toll.
     relative
-        Rounding relative to it.
+        Bound on the rounding of sums, relative to the size of their terms.
     """
 
     toll: FloatArray
     prices: FloatArray
-    size: float
+    error: float
     relative: float
 
     @classmethod
     def of(cls, game: MarkovGame, program: StageProgram, multipliers: Sequence[FloatArray]) -> Tolls:
         """Take the multipliers (W,) of each agent's incentive rows for prices."""
         q, legal = game.reward(0)[:, 0], game.joint_legal[0]
-        toll, prices, size = np.zeros(q.shape[1]), np.zeros(len(q)), 0.0
+        toll, prices, error = np.zeros(q.shape[1]), np.zeros(len(q)), 0.0
+        relative = float(gamma(8 * (len(q) + sum(len(a.plays) for a in program.atoms)) + 32))
         for i, atoms in enumerate(program.atoms):
-            price = _priced(program, multipliers[i], i)
+            price, gains = _priced(program, multipliers[i], i), program.gains(i, q[i])
             prices[i] = price[atoms.group == 0].sum()
-            toll += price @ program.gains(i, q[i])
-            size += 4.0 * price.sum() * float(np.abs(q[i, legal]).max())
-        return cls(toll, prices, size, float(gamma(8 * (len(q) + sum(len(a.plays) for a in program.atoms)) + 32)))
+            toll += price @ gains
+            error += 2.0 * relative * price.sum() * float(np.abs(gains).max())
+            if game.exact_rewards:
+                error += 4.0 * UNIT * price.sum() * float(np.abs(q[i, legal]).max())
+        return cls(toll, prices, error, relative)
 
     def bound(self, legal: BoolArray, weights: FloatArray, sizes: FloatArray, epsilon: float) -> float:
         """Upper bound of sum_a w(a) sigma(a), whose weights (A,) were computed from terms of such sizes."""
         slack = epsilon * float(self.prices.sum())
-        rounding = self.relative * (float((sizes + self.size)[legal].max()) + abs(slack)) + TINY
+        rounding = self.error + self.relative * (float(sizes[legal].max()) + abs(slack)) + TINY
         return Enclosure.around(float((weights - self.toll)[legal].max()) + slack, rounding * SLACK).upper
 
     def convex_bound(self, legal: BoolArray, goal: Convex, epsilon: float) -> float:
         """Upper bound of entropy or Gini impurity.
 
         The largest of -sum_a sigma(a) (log sigma(a) + t(a)) is log sum_a exp(-t(a)); that of -sum_a sigma(a) (sigma(a)
-        + t(a)) is at most nu + sum_a max(0, -t(a) - nu)^2 / 4 for any nu.
+        + t(a)) is at most nu + sum_a max(0, -t(a) - nu)^2 / 4 for any nu. None exceeds that of the uniform one.
         """
         toll, slack = np.sort(self.toll[legal]), epsilon * float(self.prices.sum())
+        most = float(np.log(toll.size)) if isinstance(goal, MaximumEntropy) else 1.0 - 1.0 / toll.size
         if isinstance(goal, MaximumEntropy):
             logarithm = float(np.log(np.exp(toll[0] - toll).sum()))
             found, size = logarithm - float(toll[0]), 1.0 + logarithm + abs(float(toll[0]))
@@ -133,8 +137,9 @@ class Tolls:
             level = float(levels[max(0, int((toll + levels < 0).sum()) - 1)])
             found = 1.0 + level + float((np.maximum(-toll - level, 0.0) ** 2).sum()) / 4.0
             size = 4.0 + 2.0 * abs(level)
-        rounding = 2.0 * self.relative * (self.size + abs(slack)) + float(gamma(4 * toll.size + 64)) * size + TINY
-        return Enclosure.around(found + slack, rounding * SLACK).upper
+        rounding = 2.0 * (self.error + self.relative * abs(slack)) + float(gamma(4 * toll.size + 64)) * size + TINY
+        bounds = Enclosure.around(found + slack, rounding * SLACK), Enclosure.around(most, 2.0**-50 * most)
+        return min(bound.upper for bound in bounds)
 
 
 def objective_bound(
@@ -162,20 +167,20 @@ def objective_bound(
         shares = answer.shares[0] / total if total > 0 else np.full(len(q), 1.0 / len(q))
         return tolls.bound(legal, shares @ q, np.abs(q).max(axis=0), epsilon)
     if isinstance(goal, LeastRegret):
+        if not tolls.prices.any():  # nobody can gain or lose
+            tolls = Tolls.of(game, program, [np.ones(len(atoms.plays)) for atoms in program.atoms])
         total = float(tolls.prices.sum())
-        least = 0.0 if program.stagewise.contains_obedience else -np.inf
-        if total > 0:
-            found = float(tolls.toll[legal].min()) / total
-            rounding = tolls.relative * (tolls.size / total + abs(found)) + TINY
-            least = max(least, Enclosure.around(found, rounding * SLACK).lower)
-        return least if np.isfinite(least) else None
+        found = float(tolls.toll[legal].min()) / total
+        rounding = tolls.error / total + tolls.relative * abs(found) + TINY
+        least = Enclosure.around(found, rounding * SLACK).lower
+        return max(0.0, least) if program.stagewise.contains_obedience else least
     assert isinstance(goal, Nearest)
     target = target_rows(goal, 0, origin, exact=False)[0]
     worth = np.where(legal, -tolls.toll, -np.inf)
     slack = epsilon * float(tolls.prices.sum())
     found = _distance_bound(worth, target) - slack
     relative = tolls.relative + gamma(4 * goal.target.support + target.size + 16)
-    rounding = relative * (2.0 + tolls.size + float(np.abs(worth[legal]).max()) + abs(slack))
+    rounding = tolls.error + relative * (2.0 + float(np.abs(worth[legal]).max()) + abs(slack))
     return max(0.0, Enclosure.around(found, float(rounding) * SLACK).lower)
 
 

@@ -226,7 +226,8 @@ class StageSolver:
         if convex is None:
             points = solved["sigma"]
             if f"floor {count - 1}" in self.program.pattern.rows:
-                answer.shares[states] = np.maximum(-solved.duals(f"floor {count - 1}"), 0.0)
+                units = -numbers.coefficients[:, self.program.positions(f"least {count - 1}")]  # of each agent's floor
+                answer.shares[states] = units * np.maximum(-solved.duals(f"floor {count - 1}"), 0.0)
             for i in range(self.game.num_agents):
                 prices = solved.duals(f"incentive {i}").reshape(len(states), -1)
                 answer.multipliers[i][states] = _in_units(prices, numbers.scales[:, i], numbers.cost_scales[count - 1])

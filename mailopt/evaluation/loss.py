@@ -68,7 +68,7 @@ class RegretGapBound:
     Attributes
     ----------
     value
-        The smaller of the two forms; the regret gap is at most this.
+        The smaller of the two forms; the regret gap is at most this, rounding included.
     absolute
         4 u L.
     span

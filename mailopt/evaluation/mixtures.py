@@ -32,9 +32,10 @@ class MixtureRegret:
     announced
         The regret if agents are told which policy was drawn, max_i sum_k w_k max_phi [J_i(phi∘sigma_k) - J_i(sigma_k)].
     announced_lower, announced_upper
-        It lies between these.
+        It lies between these, rounding included.
     lower, upper
-        If agents are not told, and use one deviation phi_h(b|s, a_i) whatever was drawn, the regret lies between these.
+        If agents are not told, and use one deviation phi_h(b|s, a_i) whatever was drawn, the regret lies between these,
+        rounding included.
         ``lower`` is proved by ``deviation``. ``upper`` is ``announced_upper``, or less: for one step the regret of the
         policy in which the draw is made afresh, for Finite that of the best of the list; there the two are equal up to
         rounding.

@@ -102,7 +102,7 @@ def chances(problem: Problem, rule: Rule) -> tuple[FloatArray, FloatArray]:
     game = problem.game
     visits = visits_of(problem, rule).sum(axis=1)
     kernel = max((game.kernel(h) for h in range(problem.stages)), key=lambda k: k.summands)
-    sums = game.num_states * game.num_joint_actions + 2 * kernel.summands + rule.selections(problem) + 8
+    sums = game.num_states * game.num_joint_actions + 2 * kernel.summands + rule.selections(problem) + rule.layers + 8
     if game.discount is None:
         steps = np.arange(1, len(visits) + 1)[:, None]
         return visits, gamma(steps * (sums + 3)) * visits + 8 * sums * TINY

@@ -95,7 +95,10 @@ class Enclosure:
         for weight, part in parts:
             ends = Fraction(weight) * Fraction(part.lower), Fraction(weight) * Fraction(part.upper)
             lower, upper = lower + min(ends), upper + max(ends)
-        below, above = float(lower), float(upper)
+        try:
+            below, above = float(lower), float(upper)
+        except OverflowError:
+            return cls(-math.inf, math.inf)
         return cls(below if below <= lower else _down(below), above if above >= upper else _up(above))
 
     def __add__(self, other: Enclosure) -> Enclosure:

@@ -169,13 +169,13 @@ def class_error(layout: Layout) -> float:
 
 def visits_error(game: MarkovGame, found: Found, deviations: DeviationClass) -> float:
     """Bound on the L1 distance of a deviation's expected visits, as computed, from those of one in the class."""
-    off, cost = 0.0, 0.0
+    off, cost, steps = 0.0, 0.0, game.horizon or 1
     for weight, outcome in found.parts:
-        off += weight * occupancy_error(outcome.problem, outcome.rule)
+        problem, rule = outcome.problem, outcome.rule
+        roundings = 2 * len(found.parts) + 2 * max(game.actions) + rule.layers + problem.stages + 16
+        off += weight * (occupancy_error(problem, rule) + gamma(roundings) * steps)
         if isinstance(deviations, Budget):
-            cost += weight * recursion(counting(outcome.problem), [outcome.rule])[0].enclosure().upper
-    steps = game.horizon or 1
-    off += gamma(2 * len(found.parts) + 2 * max(game.actions) + 16) * steps
+            cost += weight * recursion(counting(problem), [rule])[0].enclosure().upper
     if isinstance(deviations, Budget) and cost * (1.0 + 2.0**-50) > deviations.kappa:  # obeying a little more is in it
         off += 2.0 * steps * (1.0 - deviations.kappa / (cost * (1.0 + 2.0**-50)) * (1.0 - 2.0**-50))
     return float(off / game.occupancy_mass * SLACK)

@@ -86,7 +86,8 @@ class Imitation:
     policy
         The learned policy.
     loss
-        Its deviation-weighted loss against the data, exact, with bounds and the deviation that attains it; where the
+        Its deviation-weighted loss against the data, exact, with bounds (in which the rounding of the data's own sums
+        is included) and the deviation that attains it; where the
         data say nothing the distance counts as 1. Data from few episodes may be far from the expert: see
         :attr:`Round.expert_loss`. None if only roll-outs are known.
     estimate
@@ -204,7 +205,8 @@ class Blades(Imitation):
     answers
         All answers, in the order in which they were needed.
     bound
-        Certified upper bound on the deviation-weighted loss against the expert: what was never asked counts as 1.
+        Certified upper bound on the deviation-weighted loss against the expert, rounding included: what was never asked
+        counts as 1.
         An estimate if only roll-outs are known.
     exact
         Whether the bound is that loss itself: no deviation from the policy reaches a place that was not asked for.

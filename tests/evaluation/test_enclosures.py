@@ -12,6 +12,7 @@ import pytest
 from scipy import sparse
 
 import mailopt as mo
+from mailopt.evaluation.rounding import Enclosure
 from tests import exact_classes, oracle
 from tests.exact_classes import Paired
 from tests.exact_games import Case
@@ -333,3 +334,20 @@ def test_charged_departures_may_cancel_what_they_gain(
     found = mo.best_deviation(game, mo.CorrelatedPolicy(policy), 0, mo.Budget(kappa))
     assert inside(found.lower, truth, found.upper)
     assert found.upper - found.lower <= 1e-11 * max(1.0, abs(found.value))
+
+
+def test_weighted_sums_of_enclosures() -> None:
+    """Weights of any sign, exactly; ends that are doubles stay, others are rounded outwards, or lost if too large."""
+    parts: list[tuple[float | Fraction, Enclosure]] = [
+        (Fraction(1, 3), Enclosure(-1.0, 2.0)),
+        (-2, Enclosure(0.5, 0.75)),
+        (0.1, Enclosure(-3.0, -3.0)),
+    ]
+    found = Enclosure.weighted(parts)
+    low = Fraction(-1, 3) - Fraction(3, 2) - 3 * Fraction(0.1)
+    high = Fraction(2, 3) - 1 - 3 * Fraction(0.1)
+    assert Fraction(np.nextafter(found.lower, 9)) > low >= Fraction(found.lower)
+    assert Fraction(np.nextafter(found.upper, -9)) < high <= Fraction(found.upper)
+    assert Enclosure.weighted([(2.0, Enclosure(0.25, 0.5))]) == Enclosure(0.5, 1.0)
+    assert Enclosure.weighted([]) == Enclosure(0.0, 0.0)
+    assert Enclosure.weighted([(4.0, Enclosure(1e308, 1e308))]) == Enclosure(-np.inf, np.inf)

@@ -372,21 +372,26 @@ def least_swap_value(payoffs: Floats, actions: Sequence[int]) -> float:
 
 
 def deviation_visits(game: ExactGame, policy: Policy, maps: Maps) -> Floats:
-    """d_h(s) of every phi∘sigma, (count, H, S); discounted sum_t gamma^t Pr(s_t = s), (count, 1, S).
+    """The same in doubles, (count, H, S), discounted (count, 1, S)."""
+    return np.array(exact_visits(game, policy, maps), dtype=float)
+
+
+def exact_visits(game: ExactGame, policy: Policy, maps: Maps) -> list[list[Row]]:
+    """d_h(s) of every phi∘sigma; discounted sum_t gamma^t Pr(s_t = s), in one row.
 
     With a horizon what a deviation plays where it never comes does not matter, and is not enumerated.
     """
     if game.horizon is None:
         phis = all_deviations(game, policy, maps)
         found = {tuple(map(tuple, visits(game, deviate(game, policy, i, phi)))) for i, phi in phis}
-        return np.array(sorted(found), dtype=float) / mass(game)
+        return [[[x / (1 - game.discount) for x in row] for row in path] for path in sorted(found)]
     paths: set[tuple[tuple[Fraction, ...], ...]] = set()
     for i in game.agents:
         ahead: set[tuple[tuple[Fraction, ...], ...]] = {(tuple(game.initial),)}
         for h in range(game.horizon - 1):
             ahead = {(*path, d) for path in ahead for d in _following(game, policy, maps, i, h, path[-1])}
         paths |= ahead
-    return np.array(sorted(paths), dtype=float)
+    return [[list(row) for row in path] for path in sorted(paths)]
 
 
 def _following(
