@@ -195,7 +195,7 @@ class Certifier:
         if self._phi.kind == "budget":
             _spend(content, files, self._phi)
         try:
-            proved = checker.prove(content, files)
+            proved = checker.prove(checker.read_proof(content, files), files.game)
         except (checker.Malformed, checker.Refuted) as error:
             raise NotCertifiable(f"the checker cannot read what would be certified: {error}") from None
         unit = None if self.exact else tables.unit

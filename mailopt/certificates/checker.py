@@ -69,8 +69,10 @@ class Verdict(NamedTuple):
 # ---- Reading: strict, fails closed, allocates no more than the files hold ----
 
 _RATIONAL = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?", re.ASCII)
-_MAX_BITS = 2**20  # of the common denominator of a row
-_MAX_ENTRIES = 2**27  # of all tables of a certificate
+_MAX_BITS = 2**27  # of all weights of a row, or of the powers of a discount
+_MAX_BYTES = 2**31  # of all values of a stage, side by side
+_MAX_ENTRIES = 2**25  # of all tables of a certificate
+_MAX_COUNT = 2**31  # of joint actions, of steps, of departures
 
 
 class Row(NamedTuple):
@@ -150,6 +152,7 @@ def fields(content: Any, required: str, optional: str = "") -> dict[str, Any]:
         need(key in content, f"field {key!a} is missing")
     for key in content:
         need(key in (*required.split(), *optional.split()), f"unknown field {key!a:.80}")
+        need(key not in optional.split() or content[key] is not None, f"field {key!a:.80} is null")
     return {**dict.fromkeys(optional.split()), **content}
 
 
@@ -193,7 +196,7 @@ def distribution(found: Mapping[int, Number], where: str) -> Row:
     common = 1
     for _, _, denominator in ratios:
         common = math.lcm(common, denominator)
-        if common.bit_length() > _MAX_BITS:
+        if common.bit_length() * len(ratios) > _MAX_BITS:
             raise Malformed(f"{where}: the common denominator has too many digits")
     weights = tuple(n * (common // denominator) for _, n, denominator in ratios)
     total = sum(weights)
@@ -234,14 +237,14 @@ class Names:
 
     def __init__(self, counts: Sequence[int], states: int, state_names: Any, action_names: Any) -> None:
         self.counts, self.states = counts, states
-        self.state_names = self._numbered(state_names, states)
-        given = [None] * len(counts) if action_names is None else items(action_names, len(counts))
-        self.action_names = [self._numbered(names, n) for names, n in zip(given, counts, strict=True)]
+        self.state_names = {} if state_names is None else self._numbered(state_names, states)
+        given = [[]] * len(counts) if action_names is None else items(action_names, len(counts))
+        self.action_names = [
+            {} if action_names is None else self._numbered(names, n) for names, n in zip(given, counts, strict=True)
+        ]
 
     @staticmethod
     def _numbered(names: Any, count: int) -> dict[str, int]:
-        if names is None:
-            return {}
         need(all(type(name) is str for name in items(names, count)), "names must be strings")
         need(len(set(names)) == count, "a name is given twice")
         return {name: k for k, name in enumerate(names)}
@@ -281,16 +284,16 @@ def read_game(content: Any) -> tuple[Game, Names]:
     optional = "horizon discount rewards legal state_names agent_names action_names"
     given = header(content, "mailopt.game", "actions states initial transitions", optional)
     counts = tuple(integer(n, 1) for n in items(given["actions"]))
-    need(len(counts) > 0, "a game needs an agent")
+    need(0 < math.prod(counts) < _MAX_COUNT and len(counts) > 0, "a game needs an agent, and fewer joint actions")
     states = integer(given["states"], 1)
     names = Names(counts, states, given["state_names"], given["action_names"])
-    Names((), len(counts), given["agent_names"], None)
+    Names((), len(counts), given["agent_names"], None)  # just as strict
     need((given["horizon"] is None) != (given["discount"] is None), "give either a horizon or a discount")
-    horizon = None if given["horizon"] is None else integer(given["horizon"], 1)
+    horizon = None if given["horizon"] is None else integer(given["horizon"], 1, _MAX_COUNT)
     discount = Fraction(1 if given["discount"] is None else number(given["discount"], 0))
     need(horizon is not None or discount < 1, "the discount must be less than 1")
     steps = horizon or 0  # nothing depends on the step of a discounted game
-    legal = _legal(given["legal"] or [], len(items(given["transitions"])), names)
+    legal = _legal([] if given["legal"] is None else given["legal"], len(items(given["transitions"])), names)
     initial: dict[int, Number] = {}
     for entry in items(given["initial"]):
         _put(initial, names.state(items(entry, 2)[0]), number(entry[1], 0))
@@ -300,7 +303,7 @@ def read_game(content: Any) -> tuple[Game, Names]:
         kernels.append(kernel)
         digests.append(digest)
     rewards: dict[int, dict[tuple[int, int], list[Number]]] = {}
-    for step, entries in by_step(given["rewards"] or [], steps, 3).items():
+    for step, entries in by_step([] if given["rewards"] is None else given["rewards"], steps, 3).items():
         rewards[step] = {}
         for entry in entries:
             values = [number(value) for value in items(entry[2], len(counts))]
@@ -341,10 +344,13 @@ def _kernel(
         )
     kernel = []
     for state, rows in enumerate(found):
-        for joint in joint_actions(names.counts, legal[state]):
-            if joint not in rows:
-                raise Malformed(f"state {state}, joint action {joint}: there is no transition")
-        kernel.append({joint: distribution(row, f"state {state}, joint action {joint}") for joint, row in rows.items()})
+        needed = set(joint_actions(names.counts, legal[state]))
+        if missing := needed - rows.keys():
+            raise Malformed(f"state {state}, joint action {min(missing)}: there is no transition")
+        given = {joint: row for joint, row in rows.items() if joint in needed or any(row.values())}
+        kernel.append(
+            {joint: distribution(row, f"state {state}, joint action {joint}") for joint, row in given.items()}
+        )
     return kernel, canonical(*({(j, to): p for j, row in rows.items() for to, p in row.items()} for rows in found))
 
 
@@ -369,7 +375,8 @@ def read_policy(content: Any, game: Game, names: Names) -> Policy:
                 raise Malformed(f"policy, state {state}: an illegal joint action has probability")
         steps.append([distribution(row, f"policy, step {step}, state {s}") for s, row in enumerate(found)])
         digests.append(canonical(*found))
-    return Policy(steps, canonical(*_once(digests)))
+    # the steps of a policy are stages of a discounted game, even if they are all the same
+    return Policy(steps, canonical(*(digests if game.horizon is None else _once(digests))))
 
 
 def joint_actions(counts: Sequence[int], legal: Sequence[Sequence[int]]) -> Iterator[int]:
@@ -435,7 +442,7 @@ def read_class(content: Any, game: Game, names: Names) -> Phi:
     kind = content["class"]
     if kind == "limited":
         given = fields(content, "class k inner")
-        inner, k = read_class(given["inner"], game, names), integer(given["k"], 0)
+        inner, k = read_class(given["inner"], game, names), integer(given["k"], 0, _MAX_COUNT)
         need(inner.kind == "stagewise", "the inner class must choose freely at each stage")
         return Phi("limited", inner.steps, inner.groups, 1 + (k if game.horizon is None else min(k, game.horizon)))
     if kind == "budget":
@@ -478,7 +485,7 @@ def _stagewise(content: Any, game: Game) -> tuple[Callable[[int, int, int], Grou
     fields(content, "class", "cells" if kind == "partition" else "")
     if kind == "partition":
         rows = items(content.get("cells"), len(game.actions))
-        cells = [[integer(k, 0) for k in items(row, n)] for row, n in zip(rows, game.actions, strict=True)]
+        cells = [[integer(k, 0, n) for k in items(row, n)] for row, n in zip(rows, game.actions, strict=True)]
     need(kind in ("swap", "external", "coarse", "internal", "partition"), f"unknown class {kind!a:.80}")
 
     @cache
@@ -539,7 +546,9 @@ def _deviation(content: Any, game: Game, names: Names) -> tuple[int, int, Option
                 for a in game.legal[state][agent]
             }
             common = math.lcm(*(row.total for row in read.values()))
-            need(common.bit_length() <= _MAX_BITS, "a deviation has a common denominator of too many digits")
+            need(
+                common.bit_length() * len(read) <= _MAX_BITS, "a deviation has a common denominator of too many digits"
+            )
             pairs = [
                 (a, b, w * (common // row.total))
                 for a, row in read.items()
@@ -624,6 +633,7 @@ def expectations(
     low = [min(column) for column in values]
     largest = max((max(column) - least for column, least in zip(values, low, strict=True)), default=0)
     width = (largest * max(row.total for rows in kernel for row in rows.values())).bit_length() // 8 + 1
+    need(game.states * len(values) * width <= _MAX_BYTES, "the tables hold integers that are too long")
     packed = [
         int.from_bytes(
             b"".join((v - least).to_bytes(width, "little") for v, least in zip(at, low, strict=True)), "little"
@@ -699,11 +709,11 @@ def combine(phi: Phi, plan: Plan, found: Sequence[Interval]) -> Interval | None:
         return None
     if phi.kind != "budget":
         return Interval(max(i.lower for i in found), max(i.upper for i in found))
-    charged, *rest = found
-    spent = lower = Fraction(0)
+    charged, *others = found
+    rest, spent, lower = iter(others), Fraction(0), Fraction(0)
     for weight, departs in plan.parts:
-        lower += weight * rest.pop(0).lower
-        spent += weight * rest.pop(0).upper if departs else 0
+        lower += weight * next(rest).lower
+        spent += weight * next(rest).upper if departs else 0
     if spent > phi.kappa:
         raise Refuted("the deviations that are given may cost more than the budget")
     return Interval(lower, charged.upper + plan.price * phi.kappa)
@@ -764,6 +774,7 @@ def read_witness(
         need(len(found) == stages, f"a table has {len(found)} stages, expected {stages}")
         return found
 
+    need(stages * game.discount.denominator.bit_length() <= _MAX_BITS >> 7, "the powers of the discount are too long")
     known = {"stagewise": "deviate", "limited": "deviate", "finite": "follow", "budget": "charged price mixture"}
     given = fields(content, "obey " + known[phi.kind])
     tasks, price = [Task(policy, agent, obeying(game, agent), [table(given["obey"])])], 0
@@ -778,7 +789,8 @@ def read_witness(
     else:
         price = integer(given["price"], 0)
         tasks.append(Task(policy, agent, deviating(game, agent, phi), [table(given["charged"])], toll=price))
-        for part in items(given["mixture"]):
+        need(len(items(given["mixture"])) <= 64, "a mixture of more deviations than can be needed")
+        for part in given["mixture"]:
             read = fields(part, "weight departures value cost")
             played = _departures(read["departures"], files, agent, stages)
             follow, departs = playing(game, agent, played), bool(played)
@@ -802,8 +814,17 @@ def _departures(content: Any, files: Files, agent: int, stages: int) -> dict[tup
     return played
 
 
-def prove(content: Any, files: Files) -> dict[str, Interval]:
-    """Prove what a certificate's witnesses prove: all claims, by name."""
+class Proof(NamedTuple):
+    """Witnesses of a certificate, as they were read."""
+
+    unit: int
+    exact: bool
+    phi: Phi
+    plans: Mapping[str, Sequence[Plan]]  # of each side, agent by agent
+
+
+def read_proof(content: Any, files: Files) -> Proof:
+    """Read the witnesses of a certificate."""
     game, unit = files.game, read_unit(content["unit"])
     need(type(content["exact"]) is bool, "'exact' must be true or false")
     phi, tables = read_class(content["deviations"], game, files.names), read_tables(content["tables"], game.states)
@@ -815,14 +836,19 @@ def prove(content: Any, files: Files) -> dict[str, Interval]:
         ]
         for side, policy in files.policies.items()
     }
-    tasks = [task for side in plans.values() for plan in side for task in plan.tasks]
-    found = zip(tasks, residuals(game, tasks, unit, content["exact"]), strict=True)
-    known = iter([enclose(game, task, changes, unit) for task, changes in found])
-    sides: dict[str, list[tuple[Interval, Interval | None]]] = {side: [] for side in plans}
-    for side, agents in plans.items():
+    return Proof(unit, content["exact"], phi, plans)
+
+
+def prove(proof: Proof, game: Game) -> dict[str, Interval]:
+    """Prove what the witnesses prove: all claims, by name."""
+    tasks = [task for side in proof.plans.values() for plan in side for task in plan.tasks]
+    found = zip(tasks, residuals(game, tasks, proof.unit, proof.exact), strict=True)
+    known = iter([enclose(game, task, changes, proof.unit) for task, changes in found])
+    sides: dict[str, list[tuple[Interval, Interval | None]]] = {side: [] for side in proof.plans}
+    for side, agents in proof.plans.items():
         for plan in agents:
             obedience, *others = islice(known, len(plan.tasks))
-            sides[side].append((obedience, combine(phi, plan, others)))
+            sides[side].append((obedience, combine(proof.phi, plan, others)))
     return claims(sides)
 
 
@@ -849,6 +875,8 @@ def check(certificate: Any, files: Files) -> Verdict:
     """Judge the claim of a certificate that was parsed."""
     content = header(certificate, "mailopt.certificate", CONTENT)
     need(type(content["shown"]) is dict and type(content["provenance"]) is dict, "expected an object")
+    need(type(content["claim"]) is dict, "the claim is no object")
+    claim = {what: [Fraction(number(end)) for end in items(ends, 2)] for what, ends in content["claim"].items()}
     digests = {"game": files.game.digest, **{side: policy.digest for side, policy in files.policies.items()}}
     given = fields(content["digests"], "game policy", "expert")
     if given["expert"] is not None and "expert" not in files.policies:
@@ -858,11 +886,11 @@ def check(certificate: Any, files: Files) -> Verdict:
     for what, digest in digests.items():
         if given[what] != digest:
             raise Refuted(f"this is not the {what} that the certificate is about: their digests differ")
-    proved = prove(content, files)
-    claim = fields(content["claim"], " ".join(proved))
+    proved = prove(read_proof(content, files), files.game)
+    fields(claim, " ".join(proved))
     headline = proved["regret_gap" if "expert" in files.policies else "policy.regret"]
     for what, interval in proved.items():
-        lower, upper = (Fraction(number(end)) for end in items(claim[what], 2))
+        lower, upper = claim[what]
         if not lower <= interval.lower <= interval.upper <= upper:
             reason = f"{what}: the claim does not contain the interval that is proved"
             return Verdict(False, reason, *headline, proved, content["deviations"])
@@ -882,8 +910,8 @@ def verify(certificate: Any, game: Any, policy: Any, expert: Any = None) -> Verd
         return Verdict(False, f"malformed: {error}")
     except Refuted as error:
         return Verdict(False, str(error))
-    except RecursionError:
-        return Verdict(False, "malformed: nested too deeply")
+    except (RecursionError, MemoryError, OverflowError, ValueError) as error:  # fail closed, whatever was overlooked
+        return Verdict(False, f"malformed: beyond what can be checked ({type(error).__name__})")
 
 
 def described(deviations: Any) -> str:
@@ -900,14 +928,14 @@ def described(deviations: Any) -> str:
 
 def written(interval: Interval) -> list[str]:
     """Write the ends of an interval: short fractions as they are, others as decimals that are rounded outwards."""
-    if interval.lower == interval.upper and len(str(interval.lower)) <= 40:
+    if interval.lower == interval.upper and max(map(abs, interval.lower.as_integer_ratio())) < 10**20:
         return [str(interval.lower)] * 2
     ends = []
     for end, rounding in zip(interval, (ROUND_FLOOR, ROUND_CEILING), strict=True):
         decimal = Context(prec=17, rounding=rounding, Emax=MAX_EMAX, Emin=MIN_EMIN).divide(
             *map(Decimal, end.as_integer_ratio())
         )
-        ends.append(str(end) if len(str(end.denominator)) <= 6 else str(decimal))
+        ends.append(str(end if max(map(abs, end.as_integer_ratio())) < 10**6 else decimal))
     return ends
 
 
