@@ -172,7 +172,7 @@ def _blocks(matrix: RationalMatrix, rows: list[int], columns: list[int]) -> list
 
 
 def solve_square(square: list[list[tuple[int, Fraction]]], right: list[Fraction]) -> list[Fraction]:
-    """Solve a square system, given by rows of (column, coefficient), over the integers: each row times what makes it so.
+    """Solve a square system, rows of (column, coefficient), over the integers: each row times what makes it so.
 
     Raises
     ------
