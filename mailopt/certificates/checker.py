@@ -66,7 +66,7 @@ class Verdict(NamedTuple):
     deviations: Mapping[str, Any] = {}
 
 
-# ---- Reading: strict, fails closed, allocates no more than the files hold ----
+# ---- Reading: strict, fails closed, within these limits ----
 
 _RATIONAL = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?", re.ASCII)
 _MAX_BITS = 2**27  # of all weights of a row, or of the powers of a discount
