@@ -223,9 +223,10 @@ def canonical(*parts: Any) -> str:
 def by_step(entries: Any, steps: int | None, length: int, *, complete: bool = False) -> dict[int, list[list[Any]]]:
     """Group entries by their optional last item, a step; all have one, or none has: then the step is -1."""
     found: dict[int, list[list[Any]]] = {}
-    for entry in items(entries):
+    below = len(items(entries)) if steps is None else steps  # without a horizon every step up to the last has entries
+    for entry in entries:
         items(entry, length, length + 1)
-        found.setdefault(integer(entry[length], 0, steps) if len(entry) > length else -1, []).append(entry)
+        found.setdefault(integer(entry[length], 0, below) if len(entry) > length else -1, []).append(entry)
     need(-1 not in found or len(found) == 1, "some entries have a step and some have none")
     if complete and -1 not in found:
         need(len(found) == (1 + max(found, default=0) if steps is None else steps), "a step has no entries")
@@ -284,7 +285,8 @@ def read_game(content: Any) -> tuple[Game, Names]:
     optional = "horizon discount rewards legal state_names agent_names action_names"
     given = header(content, "mailopt.game", "actions states initial transitions", optional)
     counts = tuple(integer(n, 1) for n in items(given["actions"]))
-    need(0 < math.prod(counts) < _MAX_COUNT and len(counts) > 0, "a game needs an agent, and fewer joint actions")
+    need(len(counts) > 0, "a game needs an agent")
+    need(math.prod(counts) < _MAX_COUNT, f"a game has fewer than {_MAX_COUNT} joint actions")
     states = integer(given["states"], 1)
     names = Names(counts, states, given["state_names"], given["action_names"])
     Names((), len(counts), given["agent_names"], None)  # just as strict
