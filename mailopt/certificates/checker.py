@@ -223,8 +223,10 @@ def canonical(*parts: Any) -> str:
 def by_step(entries: Any, steps: int | None, length: int, *, complete: bool = False) -> dict[int, list[list[Any]]]:
     """Group entries by their optional last item, a step; all have one, or none has: then the step is -1."""
     found: dict[int, list[list[Any]]] = {}
-    below = len(items(entries)) if steps is None else steps  # without a horizon every step up to the last has entries
-    for entry in entries:
+    below = (
+        steps if steps is not None else len(items(entries))
+    )  # without a horizon each step up to the last has entries
+    for entry in items(entries):
         items(entry, length, length + 1)
         found.setdefault(integer(entry[length], 0, below) if len(entry) > length else -1, []).append(entry)
     need(-1 not in found or len(found) == 1, "some entries have a step and some have none")
