@@ -273,7 +273,6 @@ def verify(
         game = mo.load_game(game_file)
         contents = [game_content(game), *(policy_content(mo.load_policy(path, game), game) for path in paths[1:])]
     verdict = checker.verify(certificate_file.read_bytes(), *contents)
-    malformed = verdict.reason.startswith("malformed")
     if as_json:
         proved = {what: list(map(str, ends)) for what, ends in verdict.proved.items()}
         _print_json(
@@ -292,10 +291,10 @@ def verify(
         if verdict.proved:
             _out.print(table)
             _out.print(f"Deviations: {escape(checker.described(verdict.deviations))}")
-        outcome = "proved" if verdict.valid else "NOT CHECKED" if malformed else "NOT PROVED"
+        outcome = "proved" if verdict.valid else "NOT CHECKED" if verdict.malformed else "NOT PROVED"
         _out.print(f"[bold]{outcome}[/bold]: {escape(verdict.reason)}")
     if not verdict.valid:
-        raise typer.Exit(2 if malformed else 1)
+        raise typer.Exit(2 if verdict.malformed else 1)
 
 
 @app.command(name="import")

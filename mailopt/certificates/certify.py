@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from fractions import Fraction
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -153,12 +154,12 @@ class Certifier:
         self.described = class_content(deviations, game)
         self._game: tuple[checker.Game, checker.Names] = _read(checker.read_game, game_content(game))
         self._phi: checker.Phi = _read(checker.read_class, self.described, *self._game)
-        self._expert = None if expert is None else self._policy(expert)
+        self._expert: checker.Policy | None = None if expert is None else self._policy(expert)
 
     def digests(self, policy: CorrelatedPolicy) -> dict[str, str]:
         """Return the digests of the game, a policy, and the expert."""
         check_policy(self.game, policy)
-        return self._digests(self._files(policy))
+        return self._files(policy).digests()
 
     def certifies(self, certificate: Certificate, policy: CorrelatedPolicy) -> bool:
         """Whether a certificate is about the same, by digests and class, and no less exact."""
@@ -171,8 +172,9 @@ class Certifier:
         check_policy(self.game, policy)
         found = regret(self.game, policy, self.deviations)
         files = self._files(policy)
-        given = {"policy": policy} if self.expert is None else {"policy": policy, "expert": self.expert}
-        sides = {side: self._witnesses(files, side, sigma) for side, sigma in given.items()}
+        sides = {"policy": self._witnesses(policy, files.policies["policy"])}
+        if self.expert is not None:
+            sides["expert"] = self._theirs
         tables = Tables(self.exact, [w for side in sides.values() for w in side])
         content: dict[str, Any] = {
             "format": "mailopt.certificate",
@@ -181,7 +183,7 @@ class Certifier:
             "deviations": self.described,
             "unit": str(Fraction(1, tables.unit)),
             "exact": self.exact,
-            "digests": self._digests(files),
+            "digests": files.digests(),
             "shown": {"worst_deviation": _in_words(self.game, policy, found)},
             "provenance": {
                 "mailopt": version("mailopt"),
@@ -212,14 +214,17 @@ class Certifier:
         read: checker.Policy = _read(checker.read_policy, policy_content(policy, self.game), *self._game)
         return read
 
-    @staticmethod
-    def _digests(files: checker.Files) -> dict[str, str]:
-        return {"game": files.game.digest, **{side: policy.digest for side, policy in files.policies.items()}}
+    @cached_property
+    def _theirs(self) -> list[Witness]:
+        """Witnesses of the expert, the same for every policy."""
+        assert self.expert is not None
+        assert self._expert is not None
+        return self._witnesses(self.expert, self._expert)
 
-    def _witnesses(self, files: checker.Files, side: str, policy: CorrelatedPolicy) -> list[Witness]:
+    def _witnesses(self, policy: CorrelatedPolicy, read: checker.Policy) -> list[Witness]:
         if not self.exact:
             return witnesses(problem_of(self.game, policy, self.deviations), self.deviations)
-        exact = ExactWitnesses(files, side, self._phi)
+        exact = ExactWitnesses(self._game[0], read, self._phi)
         return [exact.of(agent) for agent in range(self.game.num_agents)]
 
 

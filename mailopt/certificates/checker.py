@@ -36,11 +36,11 @@ from typing import Any, NamedTuple
 Number = int | float | Fraction
 
 
-class Malformed(ValueError):
+class Malformed(Exception):
     """A file is not what it has to be; the message says where."""
 
 
-class Refuted(ValueError):
+class Refuted(Exception):
     """The files are in order, and do not prove the claim."""
 
 
@@ -65,10 +65,15 @@ class Verdict(NamedTuple):
     proved: Mapping[str, Interval] = {}
     deviations: Mapping[str, Any] = {}
 
+    @property
+    def malformed(self) -> bool:
+        """Whether a file could not be read, so that nothing was judged."""
+        return self.reason.startswith("malformed")
+
 
 # ---- Reading: strict, fails closed, within these limits ----
 
-_RATIONAL = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?", re.ASCII)
+_RATIONAL = re.compile(r"-?[0-9]{1,4000}(/(?!0+$)[0-9]{1,4000})?", re.ASCII)
 _MAX_BITS = 2**27  # of all weights of a row, or of the powers of a discount
 _MAX_BYTES = 2**31  # of all values of a stage, side by side
 _MAX_ENTRIES = 2**25  # of all tables of a certificate
@@ -116,8 +121,6 @@ def parse(content: bytes) -> Any:
 
     try:
         return json.loads(content.decode("utf-8"), object_pairs_hook=unique, parse_constant=constant)
-    except Malformed:
-        raise
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, an integer of too many digits
         raise Malformed(
             f"not JSON in UTF-8, or truncated (an archive must be saved as .json): {error!s:.200}"
@@ -181,7 +184,7 @@ def integer(content: Any, least: int, below: int | None = None) -> int:
 def number(content: Any, least: int | None = None) -> Number:
     """Return a JSON number, or what a string "n" or "n/d" says, of at least a minimum."""
     found = content
-    if type(content) is str and _RATIONAL.fullmatch(content) and not re.search(r"/0+$", content):
+    if type(content) is str and _RATIONAL.fullmatch(content):
         found = Fraction(content)
     elif not (type(content) is int or (type(content) is float and math.isfinite(content))):
         raise Malformed(f"expected a number or a string such as '1/3', got {_brief(content)}")
@@ -221,11 +224,12 @@ def canonical(*parts: Any) -> str:
 
 
 def by_step(entries: Any, steps: int | None, length: int, *, complete: bool = False) -> dict[int, list[list[Any]]]:
-    """Group entries by their optional last item, a step; all have one, or none has: then the step is -1."""
+    """Group entries by their optional last item, a step; all have one, or none has: then the step is -1.
+
+    Without a number of steps, each step up to the last must have entries, so that there are no more steps than those.
+    """
     found: dict[int, list[list[Any]]] = {}
-    below = (
-        steps if steps is not None else len(items(entries))
-    )  # without a horizon each step up to the last has entries
+    below = len(items(entries)) if steps is None else steps
     for entry in items(entries):
         items(entry, length, length + 1)
         found.setdefault(integer(entry[length], 0, below) if len(entry) > length else -1, []).append(entry)
@@ -235,22 +239,23 @@ def by_step(entries: Any, steps: int | None, length: int, *, complete: bool = Fa
     return found or {-1: []}
 
 
+def numbered(names: Any, count: int) -> dict[str, int]:
+    """Give names their numbers; they must be strings that differ."""
+    need(all(type(name) is str for name in items(names, count)), "names must be strings")
+    need(len(set(names)) == count, "a name is given twice")
+    return {name: k for k, name in enumerate(names)}
+
+
 class Names:
     """Turns the states and actions of a file, indices or names, into indices."""
 
     def __init__(self, counts: Sequence[int], states: int, state_names: Any, action_names: Any) -> None:
         self.counts, self.states = counts, states
-        self.state_names = {} if state_names is None else self._numbered(state_names, states)
+        self.state_names = {} if state_names is None else numbered(state_names, states)
         given = [[]] * len(counts) if action_names is None else items(action_names, len(counts))
         self.action_names = [
-            {} if action_names is None else self._numbered(names, n) for names, n in zip(given, counts, strict=True)
+            {} if action_names is None else numbered(names, n) for names, n in zip(given, counts, strict=True)
         ]
-
-    @staticmethod
-    def _numbered(names: Any, count: int) -> dict[str, int]:
-        need(all(type(name) is str for name in items(names, count)), "names must be strings")
-        need(len(set(names)) == count, "a name is given twice")
-        return {name: k for k, name in enumerate(names)}
 
     def state(self, given: Any) -> int:
         """Return the index of a state."""
@@ -291,7 +296,8 @@ def read_game(content: Any) -> tuple[Game, Names]:
     need(math.prod(counts) < _MAX_COUNT, f"a game has fewer than {_MAX_COUNT} joint actions")
     states = integer(given["states"], 1)
     names = Names(counts, states, given["state_names"], given["action_names"])
-    Names((), len(counts), given["agent_names"], None)  # just as strict
+    if given["agent_names"] is not None:
+        numbered(given["agent_names"], len(counts))
     need((given["horizon"] is None) != (given["discount"] is None), "give either a horizon or a discount")
     horizon = None if given["horizon"] is None else integer(given["horizon"], 1, _MAX_COUNT)
     discount = Fraction(1 if given["discount"] is None else number(given["discount"], 0))
@@ -442,13 +448,11 @@ def deviating(game: Game, agent: int, phi: Phi) -> Options:
 
 def read_class(content: Any, game: Game, names: Names) -> Phi:
     """Read a class of deviations."""
-    need(type(content) is dict and type(content.get("class")) is str, "a class of deviations needs a field 'class'")
-    kind = content["class"]
+    kind = _kind(content)
     if kind == "limited":
         given = fields(content, "class k inner")
-        inner, k = read_class(given["inner"], game, names), integer(given["k"], 0, _MAX_COUNT)
-        need(inner.kind == "stagewise", "the inner class must choose freely at each stage")
-        return Phi("limited", inner.steps, inner.groups, 1 + (k if game.horizon is None else min(k, game.horizon)))
+        (groups, steps), k = _stagewise(given["inner"], game), integer(given["k"], 0, _MAX_COUNT)
+        return Phi("limited", steps, groups, 1 + (k if game.horizon is None else min(k, game.horizon)))
     if kind == "budget":
         kappa = Fraction(number(fields(content, "class kappa")["kappa"], 0))
         return Phi("budget", 1, _stagewise({"class": "swap"}, game)[0], kappa=kappa)
@@ -466,10 +470,14 @@ def read_class(content: Any, game: Game, names: Names) -> Phi:
     return Phi("stagewise", steps, groups)
 
 
+def _kind(content: Any) -> str:
+    need(type(content) is dict and type(content.get("class")) is str, "a class of deviations needs a field 'class'")
+    return str(content["class"])
+
+
 def _stagewise(content: Any, game: Game) -> tuple[Callable[[int, int, int], Groups], int]:
     """Read a class as the groups of atoms at (agent, stage, state), and the number of steps on which they depend."""
-    need(type(content) is dict and type(content.get("class")) is str, "a class of deviations needs a field 'class'")
-    kind = content["class"]
+    kind = _kind(content)
     if kind == "restricted":
         given = fields(content, "class allowed inner")
         inner, steps = _stagewise(given["inner"], game)
@@ -490,7 +498,10 @@ def _stagewise(content: Any, game: Game) -> tuple[Callable[[int, int, int], Grou
     if kind == "partition":
         rows = items(content.get("cells"), len(game.actions))
         cells = [[integer(k, 0, n) for k in items(row, n)] for row, n in zip(rows, game.actions, strict=True)]
-    need(kind in ("swap", "external", "coarse", "internal", "partition"), f"unknown class {kind!a:.80}")
+    need(
+        kind in ("swap", "external", "coarse", "internal", "partition"),
+        f"unknown class {kind!a:.80} of deviations that choose freely at each stage",
+    )
 
     @cache
     def groups(agent: int, legal: tuple[int, ...]) -> Groups:
@@ -614,13 +625,18 @@ def residuals(game: Game, tasks: Sequence[Task], unit: int, exact: bool) -> list
         for s, expected in enumerate(expectations(game, kernel, values, divide)):
             for task, (lows, highs) in zip(tasks, found, strict=True):
                 for h in stages[: len(task.tables[0])]:
-                    paid = (rewards.get(-1) or rewards.get(h, {})) if task.paid else {}
+                    paid = at_stage(rewards, h) if task.paid else {}
                     places = [columns.get(id(following(game, table, h))) for table in task.tables]
                     for layer, table in enumerate(task.tables):
                         change = backup(game, task, h, layer, s, expected, places, paid, divide) - table[h][s]
                         lows[h] = change if lows[h] is None else min(change, lows[h])
                         highs[h] = change + slack if highs[h] is None else max(change + slack, highs[h])
     return found
+
+
+def at_stage(rewards: Mapping[int, Mapping[Any, Any]], stage: int) -> Mapping[Any, Any]:
+    """Return what is paid at a stage: that of step -1, which stands for all, or its own."""
+    return rewards.get(-1) or rewards.get(stage, {})
 
 
 def following(game: Game, table: Table, stage: int) -> list[int] | None:
@@ -753,6 +769,10 @@ class Files(NamedTuple):
     names: Names
     policies: Mapping[str, Policy]  # "policy" and perhaps "expert"
 
+    def digests(self) -> dict[str, str]:
+        """Return the digests of the game and its policies."""
+        return {"game": self.game.digest, **{side: policy.digest for side, policy in self.policies.items()}}
+
 
 def read_files(game: Any, policy: Any, expert: Any = None) -> Files:
     """Read the game and its policies."""
@@ -881,13 +901,12 @@ def check(certificate: Any, files: Files) -> Verdict:
     need(type(content["shown"]) is dict and type(content["provenance"]) is dict, "expected an object")
     need(type(content["claim"]) is dict, "the claim is no object")
     claim = {what: [Fraction(number(end)) for end in items(ends, 2)] for what, ends in content["claim"].items()}
-    digests = {"game": files.game.digest, **{side: policy.digest for side, policy in files.policies.items()}}
     given = fields(content["digests"], "game policy", "expert")
     if given["expert"] is not None and "expert" not in files.policies:
         raise Refuted("the certificate compares with an expert: give its file as well")
     if given["expert"] is None and "expert" in files.policies:
         raise Refuted("the certificate compares with no expert, and one was given")
-    for what, digest in digests.items():
+    for what, digest in files.digests().items():
         if given[what] != digest:
             raise Refuted(f"this is not the {what} that the certificate is about: their digests differ")
     proved = prove(read_proof(content, files), files.game)
@@ -960,11 +979,10 @@ def main(arguments: Sequence[str]) -> int:
     verdict = verify(*contents)
     for what, interval in verdict.proved.items():
         print(f"{what:<16} in [{', '.join(written(interval))}]")
-    malformed = verdict.reason.startswith("malformed")
     if verdict.proved:
         print(f"Deviations: {described(verdict.deviations)}")
-    print(f"{'PROVED' if verdict.valid else 'NOT CHECKED' if malformed else 'NOT PROVED'}: {verdict.reason}")
-    return 0 if verdict.valid else 2 if malformed else 1
+    print(f"{'PROVED' if verdict.valid else 'NOT CHECKED' if verdict.malformed else 'NOT PROVED'}: {verdict.reason}")
+    return 0 if verdict.valid else 2 if verdict.malformed else 1
 
 
 if __name__ == "__main__":

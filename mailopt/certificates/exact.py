@@ -24,16 +24,14 @@ class ExactWitnesses:
 
     Parameters
     ----------
-    files
-        Game and policies as the checker reads them.
-    side
-        Which policy, ``"policy"`` or ``"expert"``.
+    game, policy
+        As the checker reads them.
     phi
         The class of deviations.
     """
 
-    def __init__(self, files: checker.Files, side: str, phi: checker.Phi) -> None:
-        self._game, self._policy, self._phi = files.game, files.policies[side], phi
+    def __init__(self, game: checker.Game, policy: checker.Policy, phi: checker.Phi) -> None:
+        self._game, self._policy, self._phi = game, policy, phi
         self._stages = self._game.horizon or max(len(self._policy.steps), phi.steps)
 
     def of(self, agent: int) -> Witness:
@@ -170,7 +168,7 @@ class _Ahead:
         self._unit = math.lcm(*(value.denominator for column in columns for value in column))
         self._task = task._replace(toll=task.toll * self._unit)
         values = [[int(value * self._unit) for value in column] for column in columns]
-        rewards = game.rewards.get(-1, game.rewards.get(stage, {})) if task.paid else {}
+        rewards = checker.at_stage(game.rewards, stage) if task.paid else {}
         self._paid = {place: [Fraction(r) * self._unit for r in given] for place, given in rewards.items()}
         kernel = game.kernels[stage if len(game.kernels) > 1 else 0]
         self._expected = list(checker.expectations(game, kernel, values, Fraction))
