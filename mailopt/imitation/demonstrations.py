@@ -27,7 +27,7 @@ from mailopt.games.numbers import BoolArray, FloatArray, NumberArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.games.sampling import RowSampler, random_generator, read_count, read_steps
 from mailopt.imitation.records import Trajectories, read_counts, read_trajectories, require_legal, scaled
-from mailopt.imitation.simulator import Simulator
+from mailopt.imitation.simulator import Simulator, roll_out
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -326,7 +326,7 @@ class Demonstrations:
 
 
 def sample_demonstrations(
-    game: MarkovGame,
+    game: MarkovGame | Simulator,
     policy: CorrelatedPolicy,
     episodes: int,
     *,
@@ -338,7 +338,7 @@ def sample_demonstrations(
     Parameters
     ----------
     game, policy
-        The game and the expert.
+        The game, or a :class:`~mailopt.Simulator` of it, and the expert.
     episodes
         How many.
     seed
@@ -352,6 +352,8 @@ def sample_demonstrations(
         The policy does not fit the game.
     InvalidOption
         ``episodes`` or ``seed`` is no such thing; ``steps`` is missing, or given for a game with a horizon.
+    SimulatorFailed
+        As for :class:`~mailopt.Simulator`.
 
     Examples
     --------
@@ -360,6 +362,10 @@ def sample_demonstrations(
     >>> mo.sample_demonstrations(chain.game, chain.expert, 1000, seed=0)
     Demonstrations(1000 episodes, 8 of 32 (step, state) pairs seen)
     """
+    if isinstance(game, Simulator):
+        length = read_steps(game.horizon, steps)
+        runs = roll_out(game, policy, episodes, random_generator(seed), steps=None if game.horizon else length)
+        return Demonstrations(game, runs.state.reshape(-1, length), runs.joint_action.reshape(-1, length))
     check_policy(game, policy)
     rng, count = random_generator(seed), read_count(episodes, "episodes")
     states = np.empty((count, read_steps(game.horizon, steps)), dtype=np.int64)

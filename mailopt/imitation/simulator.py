@@ -15,7 +15,7 @@ from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.kernels import DeterministicKernel
 from mailopt.games.numbers import FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
-from mailopt.games.sampling import RowSampler, random_generator, read_count
+from mailopt.games.sampling import RowSampler, random_generator, read_count, read_steps
 from mailopt.imitation.players import Player, player_of
 
 
@@ -202,6 +202,8 @@ def roll_out(
     episodes: int,
     rng: np.random.Generator,
     deviation: Deviation | None = None,
+    *,
+    steps: int | None = None,
 ) -> RollOuts:
     """Play episodes in a simulator: everybody obeys, or one agent follows a deviation.
 
@@ -221,6 +223,8 @@ def roll_out(
         Where all chance comes from.
     deviation
         What one agent does instead of obeying.
+    steps
+        Length of an episode with a discount, which is then not stopped at random.
 
     Raises
     ------
@@ -247,12 +251,13 @@ def roll_out(
         raise InvalidOption(f"the simulator is a {type(simulator).__name__}; give a Simulator")
     count, rng = read_count(episodes, "episodes"), random_generator(rng)
     check_policy(simulator.blank_game(), policy)
+    length = simulator.horizon if steps is None else read_steps(simulator.horizon, steps)
     player = None if deviation is None else player_of(simulator.blank_game(), deviation)
     if type(simulator) is GameSimulator:
-        columns = _played(_Together(simulator), np.arange(count), simulator, policy, player, rng)
+        columns = _played(_Together(simulator), np.arange(count), simulator, policy, player, rng, length)
     else:
         one_by_one = [
-            _played(_Alone(simulator, k), np.array([k]), simulator, policy, player, rng) for k in range(count)
+            _played(_Alone(simulator, k), np.array([k]), simulator, policy, player, rng, length) for k in range(count)
         ]
         columns = [np.concatenate(column) for column in zip(*one_by_one, strict=True)]
     order = np.lexsort((columns[1], columns[0]))
@@ -313,6 +318,7 @@ def _played(
     policy: CorrelatedPolicy,
     player: Player | None,
     rng: np.random.Generator,
+    length: int | None,
 ) -> list[IntArray]:
     """Play episodes side by side; columns episode, step, state, joint action, following."""
     columns: list[list[IntArray]] = [[] for _ in range(5)]
@@ -322,8 +328,8 @@ def _played(
     while len(episodes):
         told = policy.sample(step, states, rng.random(len(states)))
         joint = told if player is None else player.play(step, states, told, rng)
-        if simulator.horizon is not None:
-            going = np.full(len(episodes), step + 1 < simulator.horizon)
+        if length is not None:
+            going = np.full(len(episodes), step + 1 < length)
         else:
             going = rng.random(len(episodes)) < (simulator.discount or 0.0)
         following = np.full(len(episodes), -1)

@@ -8,17 +8,15 @@ is the expected difference of ``returns()`` between a decision node and the next
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mailopt.errors import (
     IllegalAction,
     ImpossibleTransition,
-    InvalidHorizon,
-    InvalidOption,
     InvalidPolicy,
     MissingDependency,
     PolicyDistribution,
@@ -26,17 +24,16 @@ from mailopt.errors import (
     PolicyShape,
     UnsupportedGame,
 )
-from mailopt.games.game import MarkovGame, combine_legal
+from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray, IntArray, Number
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.games.sampling import RowSampler, random_generator, read_count, read_steps
 from mailopt.imitation.demonstrations import Demonstrations
-from mailopt.interop.openspiel_tree import Tree, state_names
+from mailopt.interop.enumeration import Outcomes, Time, enumerate_game
 
 if TYPE_CHECKING:
     import pyspiel
 
-_TIMES = ("layered", "step")
 _TOLERANCE = 1e-9
 _LOST = (
     ", which unrolling did not find there: the key merges different states, or a move limit was met. Give key=, raise "
@@ -242,7 +239,7 @@ class UnrolledGame:
 def unroll(
     game: str | pyspiel.Game,
     *,
-    time: Literal["layered", "step"] = "layered",
+    time: Time = "layered",
     discount: Number | None = None,
     key: Callable[[pyspiel.State], Hashable] | None = None,
     max_states: int = 1_000_000,
@@ -292,53 +289,98 @@ def unroll(
     >>> goofspiel.game.state_name(0)
     '0: P0 hand: 1 2 3 | P1 hand: 1 2 3 | Point card sequence: 3 | Points: 0 0'
     """
-    if time not in _TIMES:
-        raise InvalidOption(f"time is {time!r}; it must be one of {', '.join(map(repr, _TIMES))}")
-    if discount is not None and not 0 <= discount < 1:
-        raise InvalidHorizon(f"discount is {discount}; it must be in [0, 1). Without one the game has a horizon")
-    loaded = _load(game)
-    _require_markov(loaded)
-    tree = Tree(loaded, key, max_states, layered=discount is None)
-    tree.grow()
-
-    per_step = discount is None and time == "step"
-    states = tree.by_key() if per_step else [[node] for node in tree.nodes]
-    num_states = len(states) + 1
-    state_of = np.full(len(tree.nodes) + 1, num_states - 1)  # of each node; the last entry is the terminal state
-    for s, nodes in enumerate(states):
-        state_of[[node.position for node in nodes]] = s
-    names = tree.action_names()
-    legal = [np.zeros((num_states, len(of_agent)), dtype=bool) for of_agent in names]
-    for agent, mask in enumerate(legal):
-        for s, nodes in enumerate(states):
-            mask[s, list(nodes[0].legal[agent])] = True
-        mask[-1, 0] = True
-    joint_legal = combine_legal(legal)
-    initial = np.zeros(num_states)
-    for position, probability in tree.initial:
-        initial[state_of[position]] += probability
-    table = tree.table(state_of, [mask.shape[1] for mask in legal])
-    kernels, rewards = table.by_step(joint_legal) if per_step else table.at_once(joint_legal)
-    markov = MarkovGame(
-        kernels,
-        rewards,
-        initial,
-        [mask.shape[1] for mask in legal],
-        horizon=tree.nodes[-1].depth + 1 if discount is None else None,
+    world = _SpielWorld(_load(game), key)
+    found = enumerate_game(
+        world,
+        time=time,
         discount=discount,
-        legal=legal,
-        state_names=state_names([nodes[0] for nodes in states], layered=discount is None and not per_step),
-        action_names=names,
+        max_states=max_states,
+        roll_outs="sample plays and use mailopt.MarkovGame.from_samples, or write a mailopt.Simulator of it",
     )
-    alternatives = [nodes[1].state if len(nodes) > 1 else nodes[0].alternative for nodes in states]
+    firsts = [nodes[0] for nodes in found.states]
+    alternatives = [nodes[1].position if len(nodes) > 1 else nodes[0].alternative for nodes in found.states]
     return UnrolledGame(
-        markov,
-        (*(nodes[0].state for nodes in states), None),
-        str(loaded),
+        found.game,
+        (*(node.position for node in firsts), None),
+        str(world),
         (*alternatives, None),
-        tree.key,
-        {(node.key, node.mover, node.depth): s for s, nodes in enumerate(states) for node in nodes},
+        world.key,
+        found.index,
     )
+
+
+class _SpielWorld:
+    """An OpenSpiel game to enumerate. Positions are nodes that are no chance nodes.
+
+    Chance nodes are never identified, only expanded through: their printed form omits the joint action that led to
+    them.
+    """
+
+    def __init__(self, game: Any, key: Callable[[pyspiel.State], Hashable] | None) -> None:
+        _require_markov(game)
+        self._game = game
+        self._key: Callable[[Any], Hashable] = str if key is None else key
+        self.num_players = game.num_players()
+
+    def __str__(self) -> str:
+        return str(self._game)
+
+    def starts(self) -> Outcomes:
+        outcomes = list(_past_chance(self._game.new_initial_state(), 1.0))
+        for _, state in outcomes:
+            if any(state.returns()):
+                raise UnsupportedGame(f"{self} pays before the first decision: {state.returns()}")
+        return outcomes
+
+    def follow(self, position: Any, actions: tuple[int, ...]) -> tuple[Outcomes, list[float]]:
+        child = position.clone()
+        if position.is_simultaneous_node():
+            child.apply_actions(list(actions))
+        else:
+            child.apply_action(actions[position.current_player()])
+        outcomes, before = list(_past_chance(child, 1.0)), position.returns()
+        rewards = [0.0] * len(before)
+        for probability, after in outcomes:
+            for player, (new, old) in enumerate(zip(after.returns(), before, strict=True)):
+                rewards[player] += probability * (new - old)
+        return outcomes, rewards
+
+    def is_over(self, position: Any) -> bool:
+        return bool(position.is_terminal())
+
+    def is_cut_off(self, position: Any) -> bool:  # OpenSpiel does not tell
+        return True
+
+    def key(self, position: Any) -> Hashable:
+        return self._key(position)
+
+    def label(self, position: Any) -> str:
+        return " | ".join(line.rstrip() for line in str(self._key(position)).splitlines())
+
+    def mover(self, position: Any) -> int:
+        return int(position.current_player())
+
+    def legal(self, position: Any) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(position.legal_actions(p)) for p in range(self.num_players))
+
+    def action_name(self, position: Any, player: int, action: int) -> str:
+        return str(position.action_to_string(player, action)).removeprefix(f"[P{player}]")
+
+    def history(self, position: Any) -> object:
+        return position.history()
+
+    def release(self, position: Any) -> None:
+        """Nothing to do: OpenSpiel's states are small, and asked again when policies are tabulated."""
+
+
+def _past_chance(state: Any, probability: float) -> Iterator[tuple[float, Any]]:
+    """Decision and terminal nodes that chance leads to from here, and their probabilities."""
+    if state.is_chance_node():
+        for outcome, share in state.chance_outcomes():
+            if share > 0:
+                yield from _past_chance(state.child(outcome), probability * share)
+    else:
+        yield probability, state
 
 
 def _draw(probabilities: FloatArray, rng: np.random.Generator) -> int:
