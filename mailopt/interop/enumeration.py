@@ -119,7 +119,7 @@ class Tree:
             self.initial.append((self._arrive(identity, position), probability))
         for node in self.nodes:  # which grows meanwhile: breadth first
             self._note_names(node)
-            self.require_room(len(self._row_reward))
+            self.require_room(len(self._row_reward) + len(node.legal) * math.prod(map(len, node.legal)))
             rows = self._rows(node, node.position)
             if node.alternative is not None:
                 self._require_agreement(node, rows)

@@ -8,19 +8,15 @@ is the expected difference of ``returns()`` between a decision node and the next
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mailopt.errors import (
-    IllegalAction,
     ImpossibleTransition,
     InvalidPolicy,
-    MissingDependency,
-    PolicyDistribution,
-    PolicyNumber,
     PolicyShape,
     UnsupportedGame,
 )
@@ -29,7 +25,9 @@ from mailopt.games.numbers import FloatArray, IntArray, Number
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.games.sampling import RowSampler, random_generator, read_count, read_steps
 from mailopt.imitation.demonstrations import Demonstrations
-from mailopt.interop.enumeration import Outcomes, Time, enumerate_game
+from mailopt.interop.enumeration import Time, enumerate_game
+from mailopt.interop.openspiel_policies import ask, ask_joint, exported, is_joint
+from mailopt.interop.openspiel_world import SpielWorld, decisions_before, load
 
 if TYPE_CHECKING:
     import pyspiel
@@ -61,13 +59,15 @@ class UnrolledGame:
     states: tuple[pyspiel.State | None, ...] = field(repr=False)
     spec: str
     _alternatives: tuple[pyspiel.State | None, ...] = field(repr=False)
-    _key: Callable[[pyspiel.State], Hashable] = field(repr=False)
+    _world: SpielWorld = field(repr=False)
     _index: Mapping[tuple[Hashable, int, int], int] = field(repr=False)  # of (key, player to move, depth)
 
     def tabulate(self, policy: Any) -> CorrelatedPolicy:
-        """Tabulate a policy of independent players: sigma(a|s) = prod_i pi_i(a_i | states[s]); stationary.
+        """Tabulate a policy; stationary.
 
-        Players without a choice, and everybody in the terminal state, play action 0.
+        Independent players give the product sigma(a|s) = prod_i pi_i(a_i | states[s]); a policy with joint
+        probabilities gives sigma(a|s) itself. Players without a choice, and everybody in the terminal state, play
+        action 0.
 
         The table holds what the policy does at ``states[s]``. A policy that depends on more of the history than the
         state does is not reproduced by it. That is detected only in part: where a state was reached along several
@@ -76,8 +76,9 @@ class UnrolledGame:
         Parameters
         ----------
         policy
-            An ``open_spiel.python.policy.Policy`` (anything with ``action_probabilities(state, player)``), a
-            ``pyspiel.Policy``, or a list of these, one for each player.
+            An ``open_spiel.python.policy.Policy`` (anything with ``action_probabilities(state, player)``, such as a
+            ``JointRLAgentPolicy`` of networks), a ``pyspiel.Policy``, or a list of these, one for each player. Or
+            anything with ``joint_action_probabilities(state)``, which gives pairs of joint action and probability.
 
         Raises
         ------
@@ -85,24 +86,75 @@ class UnrolledGame:
             The policy knows nothing of a state, or depends on more of the history than the state does.
         PolicyShape, PolicyNumber, PolicyDistribution, IllegalAction
             All of them :class:`~mailopt.errors.InvalidPolicy`: not one policy for each player, or probabilities that
-            are no numbers, do not sum to one within 1e-9, or fall on illegal actions. The message names the state.
+            are no numbers, do not sum to one within 1e-9 (numbers of single precision: 1e-5, and the sum is divided
+            out), or fall on illegal actions. The message names the state.
         """
+        if is_joint(policy):
+            rows = np.zeros((self.game.num_states, self.game.num_joint_actions))
+            rows[-1, 0] = 1.0
+            for s, nodes in self._decisions():
+                rows[s] = self._agreed(f"policy, {self._named(s)}", nodes, self._asking(policy, s, None))
+            return CorrelatedPolicy(rows)
         players = self._players(policy)
         factors = [np.zeros((self.game.num_states, n)) for n in self.game.actions]
         for agent, player in enumerate(players):
-            for s, (node, other) in enumerate(zip(self.states, self._alternatives, strict=True)):
-                if node is None or not node.legal_actions(agent):
+            factors[agent][-1, 0] = 1.0
+            for s, nodes in self._decisions():
+                if nodes[0].legal_actions(agent):
+                    asking = self._asking(player, s, agent)
+                    factors[agent][s] = self._agreed(self._where(s, agent), nodes, asking)
+                else:
                     factors[agent][s, 0] = 1.0
-                    continue
-                factors[agent][s] = self._probabilities(player, s, agent, node)
-                if other is None:
-                    continue
-                if np.abs(factors[agent][s] - self._probabilities(player, s, agent, other)).max() > _TOLERANCE:
-                    raise InvalidPolicy(
-                        f"{self._where(s, agent)}: the policy differs between two histories of this state, "
-                        f"{node.history()} and {other.history()}; unroll with a key= that tells them apart"
-                    )
         return CorrelatedPolicy.product(factors)
+
+    def tabulate_device(self, device: Iterable[tuple[float, Any]]) -> tuple[list[CorrelatedPolicy], list[float]]:
+        """Tabulate a correlation device: joint policies, one of which is drawn for a whole play.
+
+        Parameters
+        ----------
+        device
+            Pairs of weight and policy, as OpenSpiel's ``pyspiel.cce_dist`` takes them and its JPSRO makes them.
+
+        Returns
+        -------
+        policies, weights
+            What :func:`mailopt.mixture_regret` takes.
+
+        Raises
+        ------
+        InvalidPolicy
+            As for :meth:`tabulate`.
+        """
+        weights, policies = zip(*device, strict=True)
+        return [self.tabulate(policy) for policy in policies], [float(weight) for weight in weights]
+
+    def export(self, policy: CorrelatedPolicy) -> Any:
+        """Turn a policy of the Markov game into an ``open_spiel.python.policy.Policy``.
+
+        It is asked at any node of the OpenSpiel game that is no chance node, and gives the row of that node's state at
+        that node's step. ``action_probabilities`` needs recommendations that are independent in that state, else it is
+        an error; ``joint_action_probabilities(node)`` gives pairs of joint action and probability in any case.
+        ``to_tabular(players=[0])`` makes OpenSpiel's own table of it, for all players or some;
+        ``python_policy_to_pyspiel_policy`` makes one for C++ of that.
+
+        Raises
+        ------
+        InvalidPolicy
+            The policy does not fit the game.
+
+        Examples
+        --------
+        >>> import mailopt as mo
+        >>> from mailopt.interop.openspiel import unroll
+        >>> game = unroll("matrix_pd()")
+        >>> exported = game.export(mo.correlated_equilibrium(game.game).policy)
+        >>> exported.action_probabilities(game.states[0], 0)
+        {0: 0.0, 1: 1.0}
+        """
+        policy.check(self.game)
+        root = self.states[0]
+        assert root is not None
+        return exported(root.get_game(), self.game, policy, self._locate)
 
     def play_outs(
         self, policy: Any, episodes: int, *, seed: int | np.random.Generator, steps: int | None = None
@@ -114,7 +166,7 @@ class UnrolledGame:
         Parameters
         ----------
         policy
-            A policy of independent players, as for :meth:`tabulate`, asked at every node that is met; or a
+            A policy as for :meth:`tabulate`, asked at every node that is met; or a
             :class:`~mailopt.CorrelatedPolicy` of the Markov game, whose recommendations all players obey. Tabulating a
             policy first is faster and, where the policy is a function of the state, no different.
         episodes
@@ -176,21 +228,31 @@ class UnrolledGame:
             else:
                 node.apply_action(actions[node.current_player()])
 
+    def _locate(self, node: pyspiel.State) -> tuple[int, int]:
+        """Step and state of a decision node."""
+        step = decisions_before(node)
+        state = self._state_of(node, step)
+        if state < 0:
+            raise UnsupportedGame(f"step {step}: {str(node)!r}{_LOST}")
+        return step, state
+
     def _state_of(self, node: pyspiel.State, step: int) -> int:
         """State of a decision node, -1 if unrolling did not find it."""
         depth = step if self.game.discount is None else 0
-        return self._index.get((self._key(node), node.current_player(), depth), -1)
+        return self._index.get((self._world.key(node), node.current_player(), depth), -1)
 
     def _chooser(self, policy: Any, rng: np.random.Generator) -> _Choose:
         """Return a function of (step, state, node) that draws a joint action."""
         if isinstance(policy, CorrelatedPolicy):
             policy.check(self.game)
             return lambda step, state, node: int(policy.sample(step, np.array([state]), rng.random(1))[0])
+        if is_joint(policy):
+            return lambda step, state, node: _draw(self._asking(policy, state, None)(node), rng)
         players = self._players(policy)
 
         def independent(step: int, state: int, node: pyspiel.State) -> int:
             actions = [
-                _draw(self._probabilities(player, state, agent, node), rng) if node.legal_actions(agent) else 0
+                _draw(self._asking(player, state, agent)(node), rng) if node.legal_actions(agent) else 0
                 for agent, player in enumerate(players)
             ]
             return self.game.joint_index(actions)
@@ -203,37 +265,36 @@ class UnrolledGame:
             raise PolicyShape(f"{len(players)} policies are given for {self.game.num_agents} players")
         return players
 
-    def _probabilities(self, policy: Any, state: int, agent: int, node: pyspiel.State) -> FloatArray:
-        """Ask a policy for its probabilities at a node of this state, shape (n_i,)."""
-        pyspiel = _import_pyspiel()
-        try:
-            if isinstance(policy, pyspiel.Policy):
-                given = pyspiel.Policy.get_state_policy(policy, node, agent)  # TabularPolicy hides this overload
-            elif hasattr(policy, "action_probabilities"):
-                given = policy.action_probabilities(node, agent).items()
-            else:
-                raise InvalidPolicy(f"a {type(policy).__name__} is no OpenSpiel policy; it has no action_probabilities")
-        except (LookupError, pyspiel.SpielError) as error:
-            raise InvalidPolicy(f"{self._where(state, agent)}: the policy has no answer ({error!r})") from error
-        row = np.zeros(self.game.actions[agent])
-        for action, p in given:
-            if not 0 <= p < np.inf:
-                raise PolicyNumber(f"{self._where(state, agent)}, action {action}: {p} is no probability")
-            if 0 <= action < row.size and self.game.legal[agent][state, action]:
-                row[action] = p
-            elif p > 0:
-                raise IllegalAction(
-                    f"{self._where(state, agent)}: action {action} is illegal there but has probability {p}"
+    def _decisions(self) -> Iterator[tuple[int, list[pyspiel.State]]]:
+        """For each state but the last the nodes at which a policy is asked."""
+        for s, nodes in enumerate(zip(self.states, self._alternatives, strict=True)):
+            if nodes[0] is not None:
+                yield s, [node for node in nodes if node is not None]
+
+    def _asking(self, policy: Any, state: int, agent: int | None) -> Callable[[pyspiel.State], FloatArray]:
+        """Return the function of a node that asks a policy there, for an agent or all of them."""
+        if agent is None:
+            return lambda node: ask_joint(policy, node, self.game, state, f"policy, {self._named(state)}")
+        return lambda node: ask(policy, node, agent, self.game.legal[agent][state], self._where(state, agent))
+
+    def _agreed(
+        self, where: str, nodes: list[pyspiel.State], asking: Callable[[pyspiel.State], FloatArray]
+    ) -> FloatArray:
+        """Ask at all nodes of a state, which must agree."""
+        answer, *others = [asking(node) for node in nodes]
+        for other in others:
+            if np.abs(answer - other).max() > _TOLERANCE:
+                raise InvalidPolicy(
+                    f"{where}: the policy differs between two histories of this state, {nodes[0].history()} and "
+                    f"{nodes[1].history()}; unroll with a key= that tells them apart"
                 )
-        if abs(row.sum() - 1.0) > _TOLERANCE:
-            raise PolicyDistribution(
-                f"{self._where(state, agent)}: the probabilities sum to {float(row.sum())!r}; "
-                f"they must sum to 1 within {_TOLERANCE:g}"
-            )
-        return row
+        return answer
 
     def _where(self, state: int, agent: int) -> str:
-        return f"policy of player {agent}, state {state} ({self.game.state_name(state)})"
+        return f"policy of player {agent}, {self._named(state)}"
+
+    def _named(self, state: int) -> str:
+        return f"state {state} ({self.game.state_name(state)})"
 
 
 def unroll(
@@ -289,7 +350,7 @@ def unroll(
     >>> goofspiel.game.state_name(0)
     '0: P0 hand: 1 2 3 | P1 hand: 1 2 3 | Point card sequence: 3 | Points: 0 0'
     """
-    world = _SpielWorld(_load(game), key)
+    world = SpielWorld(load(game), key)
     found = enumerate_game(
         world,
         time=time,
@@ -304,121 +365,11 @@ def unroll(
         (*(node.position for node in firsts), None),
         str(world),
         (*alternatives, None),
-        world.key,
+        world,
         found.index,
     )
-
-
-class _SpielWorld:
-    """An OpenSpiel game to enumerate. Positions are nodes that are no chance nodes.
-
-    Chance nodes are never identified, only expanded through: their printed form omits the joint action that led to
-    them.
-    """
-
-    def __init__(self, game: Any, key: Callable[[pyspiel.State], Hashable] | None) -> None:
-        _require_markov(game)
-        self._game = game
-        self._key: Callable[[Any], Hashable] = str if key is None else key
-        self.num_players = game.num_players()
-
-    def __str__(self) -> str:
-        return str(self._game)
-
-    def starts(self) -> Outcomes:
-        outcomes = list(_past_chance(self._game.new_initial_state(), 1.0))
-        for _, state in outcomes:
-            if any(state.returns()):
-                raise UnsupportedGame(f"{self} pays before the first decision: {state.returns()}")
-        return outcomes
-
-    def follow(self, position: Any, actions: tuple[int, ...]) -> tuple[Outcomes, list[float]]:
-        child = position.clone()
-        if position.is_simultaneous_node():
-            child.apply_actions(list(actions))
-        else:
-            child.apply_action(actions[position.current_player()])
-        outcomes, before = list(_past_chance(child, 1.0)), position.returns()
-        rewards = [0.0] * len(before)
-        for probability, after in outcomes:
-            for player, (new, old) in enumerate(zip(after.returns(), before, strict=True)):
-                rewards[player] += probability * (new - old)
-        return outcomes, rewards
-
-    def is_over(self, position: Any) -> bool:
-        return bool(position.is_terminal())
-
-    def is_cut_off(self, position: Any) -> bool:  # OpenSpiel does not tell
-        return True
-
-    def key(self, position: Any) -> Hashable:
-        return self._key(position)
-
-    def label(self, position: Any) -> str:
-        return " | ".join(line.rstrip() for line in str(self._key(position)).splitlines())
-
-    def mover(self, position: Any) -> int:
-        return int(position.current_player())
-
-    def legal(self, position: Any) -> tuple[tuple[int, ...], ...]:
-        return tuple(tuple(position.legal_actions(p)) for p in range(self.num_players))
-
-    def action_name(self, position: Any, player: int, action: int) -> str:
-        return str(position.action_to_string(player, action)).removeprefix(f"[P{player}]")
-
-    def history(self, position: Any) -> object:
-        return position.history()
-
-    def release(self, position: Any) -> None:
-        """Nothing to do: OpenSpiel's states are small, and asked again when policies are tabulated."""
-
-
-def _past_chance(state: Any, probability: float) -> Iterator[tuple[float, Any]]:
-    """Decision and terminal nodes that chance leads to from here, and their probabilities."""
-    if state.is_chance_node():
-        for outcome, share in state.chance_outcomes():
-            if share > 0:
-                yield from _past_chance(state.child(outcome), probability * share)
-    else:
-        yield probability, state
 
 
 def _draw(probabilities: FloatArray, rng: np.random.Generator) -> int:
     """Draw an entry of one row."""
     return int(RowSampler.dense(probabilities[None]).draw(np.zeros(1, dtype=np.int64), rng.random(1))[0])
-
-
-def _load(game: Any) -> Any:
-    pyspiel = _import_pyspiel()
-    if not isinstance(game, str):
-        return game
-    name = game.split("(")[0].strip()
-    if name not in pyspiel.registered_names():
-        raise UnsupportedGame(f"OpenSpiel has no game {name!r}; pyspiel.registered_names() lists those it has")
-    try:
-        return pyspiel.load_game(game)
-    except pyspiel.SpielError as error:
-        raise UnsupportedGame(f"OpenSpiel cannot load {game!r}: {error}") from error
-
-
-def _require_markov(game: Any) -> None:
-    """Raise unless every player knows the state when it acts, and chance is explicit."""
-    kind = game.get_type()
-    one_shot = kind.information == kind.Information.ONE_SHOT and kind.dynamics == kind.Dynamics.SIMULTANEOUS
-    if kind.dynamics == kind.Dynamics.MEAN_FIELD:
-        raise UnsupportedGame(f"{game} is a mean field game, which has no finite number of agents")
-    if kind.information != kind.Information.PERFECT_INFORMATION and not one_shot:
-        raise UnsupportedGame(
-            f"{game} has imperfect information; players of a Markov game know the state. Some games have a parameter "
-            "for that, such as imp_info=False"
-        )
-    if kind.chance_mode == kind.ChanceMode.SAMPLED_STOCHASTIC:
-        raise UnsupportedGame(f"{game} samples its chance moves and does not state their probabilities")
-
-
-def _import_pyspiel() -> Any:
-    try:
-        import pyspiel  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise MissingDependency("OpenSpiel is not installed: pip install open_spiel") from error
-    return pyspiel

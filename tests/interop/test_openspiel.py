@@ -528,5 +528,5 @@ def test_openspiel_is_imported_only_when_used(monkeypatch: pytest.MonkeyPatch) -
     program = "import sys, mailopt, mailopt.interop.openspiel; sys.exit('pyspiel' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
     monkeypatch.setitem(sys.modules, "pyspiel", None)
-    with pytest.raises(errors.MissingDependency, match="pip install open_spiel"):
+    with pytest.raises(errors.MissingDependency, match=r"mailopt\[games\]"):
         unroll("matrix_rps")
