@@ -49,8 +49,8 @@ class World(Protocol):
     def is_over(self, position: Any) -> bool:
         """Whether nobody has a decision left."""
 
-    def is_cut_off(self, position: Any) -> bool:
-        """Whether an end may be a move limit rather than an end of its own; of ends only."""
+    def is_cut_off(self, position: Any) -> bool | None:
+        """Whether an end is a move limit rather than an end of its own, None if that is not known; of ends only."""
 
     def key(self, position: Any) -> Hashable:
         """Return what identifies the position, together with the player to move."""
@@ -107,7 +107,7 @@ class Tree:
         self.nodes: list[Node] = []
         self.initial: list[tuple[int, float]] = []
         self._found: dict[_Identity, Node] = {}
-        self._ends: set[Hashable] = set()  # keys of ends that may be cut off, where time is no part of the state
+        self._ends: set[Hashable] = set()  # keys of ends that may be move limits, where time is no part of the state
         self._names: list[dict[int, str]] = [{} for _ in range(world.num_players)]
         # Flat columns. Rows: node, joint action, rewards. Entries: row, node that follows (-1: terminal), probability.
         self._row_node, self._row_action, self._row_reward = array("q"), array("q"), array("d")
@@ -134,12 +134,7 @@ class Tree:
                     self._entry_probability.append(probability)
         if not self.nodes:
             raise UnsupportedGame(f"{self.world} has no decision to make")
-        for node in self.nodes:
-            if node.key in self._ends:
-                raise UnsupportedGame(
-                    f"{self.world} ends at {node.name!r}, from where it also goes on: a move limit was met while "
-                    "unrolling. Raise the limit, or give no discount"
-                )
+        self._require_no_limit()
         for node in self.nodes:
             if node.alternative is not None and not node.agrees:
                 self._require_agreement(node, self._rows(node, node.position))
@@ -228,7 +223,10 @@ class Tree:
         result: list[tuple[float, _Identity | None, Any]] = []
         for probability, position in outcomes:
             if self.world.is_over(position):
-                if not self.layered and self.world.is_cut_off(position):
+                cut_off = False if self.layered else self.world.is_cut_off(position)
+                if cut_off:
+                    raise self._limit_met(self.world.label(position))
+                if cut_off is None:
                     self._ends.add(self.world.key(position))
                 result.append((probability, None, position))
             elif depth == self.horizon:
@@ -259,7 +257,20 @@ class Tree:
                     summary[actions, player] = reward
         one, other = found
         if any(abs(one[k] - other[k]) > _TOLERANCE for k in {*one, *other}):
+            self._require_no_limit()
             raise self._differ(node, node.alternative, "what happens next")
+
+    def _require_no_limit(self) -> None:
+        """Raise if an end that may be a move limit looks like a node."""
+        for node in self.nodes:
+            if node.key in self._ends:
+                raise self._limit_met(node.name)
+
+    def _limit_met(self, where: str) -> UnsupportedGame:
+        return UnsupportedGame(
+            f"{self.world} ends at {where!r}, from where it also goes on: a move limit was met while unrolling. Raise "
+            "the limit, or give no discount"
+        )
 
     def _differ(self, node: Node, position: Any, what: str) -> UnsupportedGame:
         return UnsupportedGame(

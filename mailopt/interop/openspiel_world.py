@@ -53,9 +53,9 @@ class SpielWorld:
         """See :class:`World`."""
         return bool(position.is_terminal())
 
-    def is_cut_off(self, position: Any) -> bool:
+    def is_cut_off(self, position: Any) -> bool | None:
         """See :class:`World`. OpenSpiel does not tell."""
-        return True
+        return None
 
     def key(self, position: Any) -> Hashable:
         """See :class:`World`."""
