@@ -1,0 +1,262 @@
+"""Models of frameworks as functions from an array of features to arrays of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mailopt.errors import InvalidPolicy, MissingDependency, PolicyShape
+
+_Array = npt.NDArray[Any]
+
+
+def from_torch(module: Any) -> Callable[[_Array], Any]:
+    """Turn a PyTorch module into a function of arrays.
+
+    It is called in evaluation mode and without gradients; afterwards its parts are in the mode in which they were.
+
+    Parameters
+    ----------
+    module
+        A ``torch.nn.Module`` that takes a tensor (B, ..) and returns one, or a tuple or list of them, one for each
+        agent. Floating-point features are converted to the type and the device of its parameters.
+
+    Returns
+    -------
+    Callable
+        What :func:`~mailopt.interop.learned.tabulate` asks.
+
+    Raises
+    ------
+    InvalidPolicy
+        This is no module.
+    MissingDependency
+        PyTorch is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> import mailopt as mo
+    >>> from mailopt.interop.learned import from_torch, tabulate
+    >>> chicken, network = mo.scenarios.chicken(), torch.nn.Linear(1, 4)
+    >>> _ = torch.nn.init.zeros_(network.weight), torch.nn.init.zeros_(network.bias)
+    >>> tabulate(chicken, from_torch(network), np.ones((1, 1)), outputs="logits").probabilities
+    array([[0.25, 0.25, 0.25, 0.25]])
+    """
+    try:
+        import torch  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise MissingDependency("PyTorch is not installed: pip install 'mailopt[learned]'") from error
+    if not isinstance(module, torch.nn.Module):
+        raise InvalidPolicy(f"a {type(module).__name__} is no torch.nn.Module")
+
+    def ask(features: _Array) -> Any:
+        weights = next(module.parameters(), torch.zeros(0))
+        inputs = torch.as_tensor(np.ascontiguousarray(features), device=weights.device)
+        if inputs.is_floating_point():
+            inputs = inputs.to(weights.dtype)
+        modes = [(part, part.training) for part in module.modules()]
+        module.eval()
+        try:
+            with torch.no_grad():
+                answer = module(inputs)
+        finally:
+            for part, training in modes:
+                part.training = training
+        return _arrays(answer)
+
+    return ask
+
+
+def from_sklearn(classifier: Any, num_actions: int | Sequence[int]) -> Callable[[_Array], Any]:
+    """Turn a scikit-learn classifier of actions into a function of arrays.
+
+    Parameters
+    ----------
+    classifier
+        Anything fitted that has ``predict_proba`` and ``classes_``; its classes are flat joint actions, or an agent's
+        actions. A classifier of several outputs has one for each agent. A class that it never saw has probability 0.
+    num_actions
+        Number of actions that there are: A, n_i, or for several outputs all n_i.
+
+    Returns
+    -------
+    Callable
+        What :func:`~mailopt.interop.learned.tabulate` asks.
+
+    Raises
+    ------
+    InvalidPolicy
+        It has no ``predict_proba``, or was not fitted.
+    PolicyShape
+        Its classes are not among the actions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mailopt as mo
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from mailopt.interop.learned import from_sklearn, tabulate
+    >>> chicken = mo.scenarios.chicken()
+    >>> classifier = DummyClassifier(strategy="prior").fit(np.ones((4, 1)), [1, 2, 2, 2])
+    >>> tabulate(chicken, from_sklearn(classifier, 4), np.ones((1, 1))).probabilities
+    array([[0.  , 0.25, 0.75, 0.  ]])
+    """
+    if not hasattr(classifier, "predict_proba"):
+        raise InvalidPolicy(
+            f"a {type(classifier).__name__} has no predict_proba; some classifiers need an option for it"
+        )
+    if not hasattr(classifier, "classes_"):
+        raise InvalidPolicy(f"the {type(classifier).__name__} was not fitted; it has no classes_")
+    several = isinstance(num_actions, Sequence)
+    counts = list(num_actions) if isinstance(num_actions, Sequence) else [num_actions]
+    labels = list(classifier.classes_) if several else [classifier.classes_]
+    if len(labels) != len(counts):
+        raise PolicyShape(f"the classifier has {len(labels)} outputs, {len(counts)} numbers of actions are given")
+    for classes, count in zip(labels, counts, strict=True):
+        known: _Array = np.asarray(classes)
+        if known.dtype.kind not in "iu" or known.ndim != 1 or known.min() < 0 or known.max() >= count:
+            raise PolicyShape(f"the classes are {list(known)[:9]}; they must be actions, integers 0 to {count - 1}")
+
+    def ask(features: _Array) -> Any:
+        found = classifier.predict_proba(features)
+        answers = found if several else [found]
+        tables = []
+        for classes, count, answer in zip(labels, counts, answers, strict=True):
+            table = np.zeros((len(features), count), dtype=np.asarray(answer).dtype)
+            table[:, np.asarray(classes)] = answer
+            tables.append(table)
+        return tuple(tables) if several else tables[0]
+
+    return ask
+
+
+def from_stable_baselines3(model: Any) -> Callable[[_Array], Any]:
+    """Turn a stable-baselines3 model into a function of arrays.
+
+    A ``Discrete`` action space is that of flat joint actions, or of one agent's actions; ``MultiDiscrete`` has one
+    component for each agent, who act independently. A model that picks the action of the highest value (DQN) plays it
+    with probability 1.
+
+    Parameters
+    ----------
+    model
+        An algorithm such as ``PPO`` or ``DQN``, or its ``policy``. Features are what it observes.
+
+    Returns
+    -------
+    Callable
+        What :func:`~mailopt.interop.learned.tabulate` asks.
+
+    Raises
+    ------
+    InvalidPolicy
+        This is no such model, or its action space is another.
+    """
+    policy = getattr(model, "policy", model)
+    space = type(getattr(policy, "action_space", None)).__name__
+    if space not in ("Discrete", "MultiDiscrete") or not hasattr(policy, "obs_to_tensor"):
+        raise InvalidPolicy(
+            f"a {type(model).__name__} with action space {getattr(policy, 'action_space', None)} is no "
+            "stable-baselines3 model with a Discrete or MultiDiscrete action space"
+        )
+
+    def ask(features: _Array) -> Any:
+        training = policy.training
+        policy.set_training_mode(False)
+        try:
+            observations, _ = policy.obs_to_tensor(np.asarray(features, dtype=policy.observation_space.dtype))
+            if hasattr(policy, "q_net"):
+                values = policy.q_net(observations).detach().cpu().numpy()
+                return np.eye(values.shape[1])[values.argmax(axis=1)]
+            found = policy.get_distribution(observations).distribution
+        finally:
+            policy.set_training_mode(training)
+        return _arrays([part.probs for part in found] if isinstance(found, list) else found.probs)
+
+    return ask
+
+
+def from_onnx(source: Any, outputs: str | Sequence[str] | None = None) -> Callable[[_Array], Any]:
+    """Turn an ONNX model into a function of arrays; onnxruntime runs it.
+
+    Parameters
+    ----------
+    source
+        Path of an ``.onnx`` file, its bytes, or an ``onnxruntime.InferenceSession``. It has one input, (B, ..).
+    outputs
+        Name of the output with the numbers, or names, one for each agent. None: the outputs that are floating-point
+        arrays; labels, which classifiers return beside, are left out.
+
+    Returns
+    -------
+    Callable
+        What :func:`~mailopt.interop.learned.tabulate` asks.
+
+    Raises
+    ------
+    InvalidPolicy
+        The file cannot be loaded; the model has several inputs, no such output, or no output of floating-point numbers.
+    MissingDependency
+        onnxruntime is not installed.
+    """
+    session = source if hasattr(source, "get_inputs") else _session(source)
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or inputs[0].type not in _ONNX_TYPES:
+        raise InvalidPolicy(
+            f"the ONNX model reads {[(i.name, i.type) for i in inputs]}; it must read one array of numbers"
+        )
+    numbers = [
+        o.name for o in session.get_outputs() if o.type in ("tensor(float)", "tensor(double)", "tensor(float16)")
+    ]
+    names = numbers if outputs is None else [outputs] if isinstance(outputs, str) else list(outputs)
+    if not names or not set(names) <= set(numbers):
+        raise InvalidPolicy(
+            f"the ONNX model has the outputs {[(o.name, o.type) for o in session.get_outputs()]}, asked for are "
+            f"{names}; these must be arrays of floating-point numbers (for skl2onnx: options zipmap=False)"
+        )
+    name, dtype = inputs[0].name, _ONNX_TYPES[inputs[0].type]
+
+    def ask(features: _Array) -> Any:
+        found = session.run(names, {name: np.ascontiguousarray(features, dtype=dtype)})
+        return found[0] if len(found) == 1 else tuple(found)
+
+    return ask
+
+
+_ONNX_TYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+}
+
+
+def _session(source: Any) -> Any:
+    try:
+        import onnxruntime  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise MissingDependency("onnxruntime is not installed: pip install 'mailopt[learned]'") from error
+    given = str(source) if isinstance(source, str | Path) else source
+    try:
+        return onnxruntime.InferenceSession(given, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise InvalidPolicy(f"onnxruntime cannot load {source!r:.80}: {error}") from error
+
+
+def _arrays(answer: Any) -> Any:
+    """Tensors as arrays; of single precision or higher, since numpy has no bfloat16."""
+    if isinstance(answer, list | tuple):
+        return tuple(_array(part) for part in answer)
+    return _array(answer)
+
+
+def _array(tensor: Any) -> Any:
+    found = tensor.detach().cpu()
+    return (found if found.element_size() >= 4 or not found.is_floating_point() else found.float()).numpy()
