@@ -278,7 +278,7 @@ class CorrelatedPolicy:
 
     @classmethod
     def from_function(
-        cls, game: MarkovGame, f: Callable[..., NumberArray], *, stationary: bool = True
+        cls, game: MarkovGame, f: Callable[..., NumberArray], *, stationary: bool = True, batched: bool = False
     ) -> CorrelatedPolicy:
         """Tabulate a function.
 
@@ -291,16 +291,39 @@ class CorrelatedPolicy:
             or shaped (n_0, .., n_{m-1}).
         stationary
             False is for finite horizons only.
+        batched
+            ``f`` is given all states at once, the integers 0..S-1 as an array, and returns (S, A) or
+            (S, n_0, .., n_{m-1}).
+
+        Raises
+        ------
+        PolicyShape, PolicyNumber, PolicyDistribution, IllegalAction
+            What ``f`` returns is no policy of the game.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import mailopt as mo
+        >>> chain = mo.scenarios.unvisited_chain(3).game
+        >>> mo.CorrelatedPolicy.from_function(chain, lambda states: np.eye(4)[states % 4], batched=True)
+        CorrelatedPolicy(stationary, 6 states, 4 joint actions)
         """
-        if stationary:
-            rows: list[Any] = [_flat(f(s), f"state {s}") for s in range(game.num_states)]
-        elif game.horizon is None:
+        if not stationary and game.horizon is None:
             raise POLICY.shape("a discounted game has no last step; tabulate a stationary function")
-        else:
-            rows = [
-                [_flat(f(h, s), f"step {h}, state {s}") for s in range(game.num_states)] for h in range(game.horizon)
-            ]
-        policy = cls(rows)
+        steps: Sequence[tuple[int, ...]] = [()] if stationary else [(h,) for h in range(game.horizon or 0)]
+        tables: list[Any] = []
+        for step in steps:
+            where = "".join(f"step {h}, " for h in step)
+            if batched:
+                rows = read_array(f(*step, np.arange(game.num_states)), POLICY, f"policy, {where}all states: the rows")
+                if rows.shape[:1] != (game.num_states,):
+                    raise POLICY.shape(
+                        f"policy, {where}all states: the rows have shape {rows.shape}, expected ({game.num_states}, ..)"
+                    )
+                tables.append(rows.reshape(game.num_states, -1))
+            else:
+                tables.append([_flat(f(*step, s), f"{where}state {s}") for s in range(game.num_states)])
+        policy = cls(tables[0] if stationary else tables)
         policy.check(game)
         return policy
 

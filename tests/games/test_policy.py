@@ -409,6 +409,22 @@ def test_from_function(shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(stepwise.probabilities, expected)
 
 
+def test_from_function_of_all_states_at_once() -> None:
+    game = make_game()
+    rng = np.random.default_rng(0)
+    table = rng.dirichlet(np.ones(game.num_joint_actions), size=(HORIZON, STATES))
+    batched = mo.CorrelatedPolicy.from_function(
+        game, lambda h, states: table[h][states], stationary=False, batched=True
+    )
+    np.testing.assert_array_equal(batched.probabilities, table)
+    shaped = mo.CorrelatedPolicy.from_function(
+        game, lambda states: table[0][states].reshape(-1, *game.actions), batched=True
+    )
+    np.testing.assert_array_equal(shaped.probabilities, table[0])
+    with pytest.raises(PolicyShape, match=r"policy, step 0, all states: the rows have shape \(1, "):
+        mo.CorrelatedPolicy.from_function(game, lambda h, states: table[h][:1], stationary=False, batched=True)
+
+
 def test_from_function_keeps_fractions() -> None:
     rows: dict[int, list[Any]] = {0: [1, 0, 0, 0, 0, 0], 1: [Fraction(1, 3), Fraction(2, 3), 0, 0, 0, 0]}
     policy = mo.CorrelatedPolicy.from_function(make_game(), rows.__getitem__)
