@@ -13,7 +13,15 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mailopt.errors import IllegalAction, InvalidOption, InvalidPolicy, PolicyDistribution, PolicyNumber, PolicyShape
+from mailopt.errors import (
+    IllegalAction,
+    InvalidOption,
+    InvalidPolicy,
+    MailoptError,
+    PolicyDistribution,
+    PolicyNumber,
+    PolicyShape,
+)
 from mailopt.games.game import MarkovGame, check_game
 from mailopt.games.numbers import BoolArray, FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
@@ -161,6 +169,8 @@ class _Reader:
             states = asked[start : start + self.batch_size]
             try:
                 answers.append(model(inputs[states]))
+            except MailoptError:
+                raise
             except Exception as error:
                 raise InvalidPolicy(
                     f"{self._where(step, states[0], None)} and {states.size - 1} others: the model raised {error!r}; "

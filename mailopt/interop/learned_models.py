@@ -128,6 +128,11 @@ def from_sklearn(classifier: Any, num_actions: int | Sequence[int]) -> Callable[
         answers = found if several else [found]
         tables = []
         for classes, count, answer in zip(labels, counts, answers, strict=True):
+            if np.shape(answer) != (len(features), len(classes)):
+                raise PolicyShape(
+                    f"predict_proba returned shape {np.shape(answer)} for {len(classes)} classes and {len(features)} "
+                    "states; some classifiers do where they were shown one class only"
+                )
             table = np.zeros((len(features), count), dtype=np.asarray(answer).dtype)
             table[:, np.asarray(classes)] = answer
             tables.append(table)

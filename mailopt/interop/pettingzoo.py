@@ -192,9 +192,9 @@ class EnvironmentPolicy:
         self._state_of, self._rng = state_of, rng
         self._seed, self._step = world.seeds[0], 0
 
-    def reset(self, seed: int | None = None) -> None:
-        """Begin an episode, of this seed; needed where there are several."""
-        self._seed, self._step = self._world.seeds[0] if seed is None else seed, 0
+    def reset(self, seed: int | None = None, step: int = 0) -> None:
+        """Begin an episode, of this seed (needed where there are several), or go to one of its steps."""
+        self._seed, self._step = self._world.seeds[0] if seed is None else seed, step
 
     def act(self, env: Any, observations: Observations, infos: Mapping[Any, Any] | None = None) -> dict[Any, int]:
         """Draw what each agent is recommended, in the action spaces of the environment, and go on to the next step.

@@ -309,6 +309,9 @@ def test_classifiers_that_are_no_policies() -> None:
     inputs, labels = data(50, 6)
     with pytest.raises(errors.InvalidPolicy, match="has no predict_proba"):
         from_sklearn(object(), 6)
+    alone = MLPClassifier((2,), solver="lbfgs").fit(inputs, np.zeros(50, dtype=int))
+    with pytest.raises(errors.PolicyShape, match=r"shape \(7, 2\) for 1 classes"):
+        tabulate(make_game(), from_sklearn(alone, JOINT), features())
     with pytest.raises(errors.InvalidPolicy, match="was not fitted"):
         from_sklearn(LogisticRegression(), 6)
     with pytest.raises(errors.PolicyShape, match="integers 0 to 3"):
