@@ -53,6 +53,9 @@ from mailopt.evaluation import (
     Coverage,
     Departure,
     DeviationWeightedLoss,
+    EstimatedRegret,
+    EstimatedRegretGap,
+    EstimatedValues,
     MixtureRegret,
     Priority,
     QuantalDeviation,
@@ -70,6 +73,9 @@ from mailopt.evaluation import (
     concentrability,
     coverage,
     deviation_weighted_loss,
+    estimated_regret,
+    estimated_regret_gap,
+    estimated_values,
     mixture_regret,
     occupancy,
     quantal_deviation,
@@ -84,6 +90,7 @@ from mailopt.evaluation import (
     values,
 )
 from mailopt.games import scenarios
+from mailopt.games.estimate import EstimatedGame, load_estimated_game
 from mailopt.games.files import load_game, load_policy
 from mailopt.games.game import MarkovGame
 from mailopt.games.kernels import DenseKernel, DeterministicKernel, SparseKernel, TransitionKernel
@@ -136,6 +143,10 @@ __all__ = [
     "Deviation",
     "DeviationClass",
     "DeviationWeightedLoss",
+    "EstimatedGame",
+    "EstimatedRegret",
+    "EstimatedRegretGap",
+    "EstimatedValues",
     "ExactEquilibrium",
     "Expert",
     "External",
@@ -184,8 +195,12 @@ __all__ = [
     "cvx",
     "deviation_weighted_loss",
     "errors",
+    "estimated_regret",
+    "estimated_regret_gap",
+    "estimated_values",
     "inverse_reinforcement_learning",
     "load_demonstrations",
+    "load_estimated_game",
     "load_game",
     "load_policy",
     "mail_bro",

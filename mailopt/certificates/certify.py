@@ -145,6 +145,11 @@ class Certifier:
         self, game: MarkovGame, expert: CorrelatedPolicy | None, *, deviations: DeviationClass, exact: bool
     ) -> None:
         check_game(game)
+        if game.estimated_from is not None:
+            raise NotCertifiable(
+                f"the game was estimated from {game.estimated_from} transitions: what is proved of it is not proved of "
+                "the true game; see mo.estimated_regret"
+            )
         if not isinstance(exact, bool):
             raise InvalidOption(f"exact is {exact!r}; it must be True or False")
         if expert is not None:

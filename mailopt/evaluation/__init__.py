@@ -4,6 +4,14 @@ from mailopt.evaluation.best import BestDeviation, Departure
 from mailopt.evaluation.budget import BudgetCurve, budget_curve
 from mailopt.evaluation.coverage import Concentrability, Coverage, concentrability, coverage
 from mailopt.evaluation.deviating import best_deviation
+from mailopt.evaluation.estimated import (
+    EstimatedRegret,
+    EstimatedRegretGap,
+    EstimatedValues,
+    estimated_regret,
+    estimated_regret_gap,
+    estimated_values,
+)
 from mailopt.evaluation.interval import Priority, RegretInterval, regret_interval
 from mailopt.evaluation.loss import DeviationWeightedLoss, RegretGapBound, deviation_weighted_loss, regret_gap_bound
 from mailopt.evaluation.mixtures import MixtureRegret, mixture_regret
@@ -26,6 +34,9 @@ __all__ = [
     "Coverage",
     "Departure",
     "DeviationWeightedLoss",
+    "EstimatedRegret",
+    "EstimatedRegretGap",
+    "EstimatedValues",
     "MixtureRegret",
     "Priority",
     "QuantalDeviation",
@@ -43,6 +54,9 @@ __all__ = [
     "concentrability",
     "coverage",
     "deviation_weighted_loss",
+    "estimated_regret",
+    "estimated_regret_gap",
+    "estimated_values",
     "mixture_regret",
     "occupancy",
     "quantal_deviation",

@@ -12,7 +12,7 @@ from mailopt.evaluation.by_program import by_program
 from mailopt.evaluation.deviating import describe, problem_of
 from mailopt.evaluation.rounding import Enclosure, highest
 from mailopt.evaluation.search import resolve_method, search
-from mailopt.evaluation.stages import Method
+from mailopt.evaluation.stages import Method, mark
 from mailopt.evaluation.values import Values, values
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
@@ -52,7 +52,8 @@ class Regret:
 
     def __repr__(self) -> str:
         """Regret, agent and class in one line."""
-        return f"Regret({self.value:.6g}, agent {self.agent}, {self.best.deviations!r}, {self.method})"
+        told = f"{self.method}{mark(self.obedience.estimated_from)}"
+        return f"Regret({self.value:.6g}, agent {self.agent}, {self.best.deviations!r}, {told})"
 
     @property
     def deviation(self) -> Deviation:
@@ -82,7 +83,8 @@ class RegretGap:
 
     def __repr__(self) -> str:
         """Gap and its two sides in one line."""
-        return f"RegretGap({self.value:.6g}, policy {self.policy.value:.6g}, expert {self.expert.value:.6g})"
+        sides = f"policy {self.policy.value:.6g}, expert {self.expert.value:.6g}"
+        return f"RegretGap({self.value:.6g}, {sides}{mark(self.policy.obedience.estimated_from)})"
 
 
 def regret(

@@ -10,7 +10,7 @@ from mailopt.evaluation.occupancy import stage_occupancy
 from mailopt.evaluation.recursion import recursion
 from mailopt.evaluation.rounding import Enclosure, gamma, highest, inflated
 from mailopt.evaluation.rules import Obey, Problem
-from mailopt.evaluation.stages import Method, by_stage, overflow_is_checked, require_finite, resolve
+from mailopt.evaluation.stages import Method, by_stage, mark, overflow_is_checked, require_finite, resolve
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
@@ -31,6 +31,8 @@ class Values:
         ``method`` is ``"lp"``.
     method
         ``"dp"`` or ``"lp"``.
+    estimated_from
+        The mark of an estimated game, whose true values may lie elsewhere; see :meth:`mailopt.MarkovGame.from_samples`.
     """
 
     value: FloatArray
@@ -38,6 +40,7 @@ class Values:
     upper: FloatArray
     state_values: FloatArray | None
     method: str
+    estimated_from: int | None = None
 
     def enclosure(self, agent: int) -> Enclosure:
         """Enclose the true value of one agent."""
@@ -45,7 +48,8 @@ class Values:
 
     def __repr__(self) -> str:
         """Values in one line."""
-        return f"Values({', '.join(f'{value:.6g}' for value in self.value)}; {self.method})"
+        told = f"{self.method}{mark(self.estimated_from)}"
+        return f"Values({', '.join(f'{value:.6g}' for value in self.value)}; {told})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,7 +80,7 @@ class ValueGap:
 
     def __repr__(self) -> str:
         """Gap and agent in one line."""
-        return f"ValueGap({self.value:.6g}, agent {self.agent})"
+        return f"ValueGap({self.value:.6g}, agent {self.agent}{mark(self.policy.estimated_from)})"
 
 
 def values(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "auto") -> Values:
@@ -129,6 +133,7 @@ def values_of(problem: Problem) -> Values:
         np.array([e.upper for e in enclosures]),
         by_stage(problem.game, outcome.state_values[:, :, 0]),
         "dp",
+        problem.game.estimated_from,
     )
 
 
@@ -192,4 +197,5 @@ def _by_program(game: MarkovGame, policy: CorrelatedPolicy) -> Values:
             inflow = factor * game.kernel(h).push_forward(mu[h])
         error = require_finite(inflated(error / mass + gamma(16) * np.abs(value)))
     enclosures = [Enclosure.around(float(v), float(e)) for v, e in zip(value, error, strict=True)]
-    return Values(value, np.array([e.lower for e in enclosures]), np.array([e.upper for e in enclosures]), None, "lp")
+    lower, upper = np.array([e.lower for e in enclosures]), np.array([e.upper for e in enclosures])
+    return Values(value, lower, upper, None, "lp", game.estimated_from)

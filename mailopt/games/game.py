@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,9 @@ from mailopt.games.numbers import (
     require_row_sums,
     row_sum_message,
 )
+
+if TYPE_CHECKING:
+    from mailopt.games.estimate import EstimatedGame
 
 _REWARD_AXES = ("step", "agent", "state", "joint action")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -70,6 +73,8 @@ class MarkovGame:
         every state. A joint action is legal if each of its parts is.
     state_names, agent_names, action_names
         Optional names for people; action names as one list per agent.
+    estimated_from
+        The mark of a game that was estimated: from how many transitions. See :meth:`from_samples`.
 
     Attributes
     ----------
@@ -109,6 +114,7 @@ class MarkovGame:
     state_names: tuple[str, ...] | None
     agent_names: tuple[str, ...] | None
     action_names: tuple[tuple[str, ...], ...] | None
+    estimated_from: int | None
     exact_rewards: Exact
     exact_initial: Exact
     exact_discount: Fraction | None
@@ -126,6 +132,7 @@ class MarkovGame:
         state_names: Sequence[str] | None = None,
         agent_names: Sequence[str] | None = None,
         action_names: Sequence[Sequence[str]] | None = None,
+        estimated_from: int | None = None,
     ) -> None:
         counts = _read_actions(actions)
         steps, factor, exact_factor = _read_horizon(horizon, discount)
@@ -173,6 +180,7 @@ class MarkovGame:
             "state_names": read_names(state_names, num_states, "state names"),
             "agent_names": read_names(agent_names, num_agents, "agent names"),
             "action_names": read_action_names(action_names, counts),
+            "estimated_from": _read_mark(estimated_from),
             "exact_rewards": exact_values,
             "exact_initial": exact_start,
             "exact_discount": exact_factor,
@@ -223,6 +231,130 @@ class MarkovGame:
             action_names=action_names,
         )
 
+    @classmethod
+    def from_samples(
+        cls,
+        states: npt.ArrayLike,
+        joint_actions: npt.ArrayLike,
+        rewards: npt.ArrayLike | None,
+        next_states: npt.ArrayLike,
+        *,
+        num_states: int,
+        actions: Sequence[int],
+        initial: npt.ArrayLike | None = None,
+        initial_states: npt.ArrayLike | None = None,
+        horizon: int | None = None,
+        discount: Number | None = None,
+        steps: npt.ArrayLike | None = None,
+        known_rewards: npt.ArrayLike | None = None,
+        reward_range: tuple[float, float] | None = None,
+        deterministic_rewards: bool = False,
+        confidence: float = 0.95,
+        unvisited: Literal["error", "stay"] = "error",
+        legal: Sequence[npt.ArrayLike | None] | None = None,
+        state_names: Sequence[str] | None = None,
+        agent_names: Sequence[str] | None = None,
+        action_names: Sequence[Sequence[str]] | None = None,
+    ) -> EstimatedGame:
+        """Estimate a game from logged transitions, with what the true one may be.
+
+        The states must be those of a Markov game, and known. What is stated of the estimate holds with probability at
+        least ``confidence`` over the log, however it was collected: by any policies, adaptive ones too, and stopped at
+        any time. Then all of this holds at once:
+
+        - each transition probability is within its Clopper-Pearson interval (Biometrika 26, 1934);
+        - each mean reward that is observed with noise is within Hoeffding's bound of the mean of what was observed;
+        - each entry of the initial distribution, if it is estimated, is within its Clopper-Pearson interval.
+
+        delta = 1 - confidence is split evenly over these three kinds, as far as they are estimated, and over all of a
+        kind (a union bound). Since it is not known beforehand how often a pair is visited, after n visits a statement
+        is made at level alpha / (n (n + 1)), which sums to its share alpha over all n. Transition probabilities between
+        their bounds that sum to one make a bounded-parameter game (Givan, Leach and Dean, *Artificial Intelligence*
+        122, 2000), over which :func:`mailopt.estimated_regret` and the others maximise and minimise.
+
+        Parameters
+        ----------
+        states, next_states
+            Integers (N,): each row of the log is a transition.
+        joint_actions
+            Integers (N,) of flat joint actions, or (N, m) of one action per agent.
+        rewards
+            What each agent was paid, (N, m). None if rewards are known.
+        num_states, actions, legal, state_names, agent_names, action_names
+            S and the rest, as for the class.
+        initial
+            Initial distribution (S,), if it is known; else
+        initial_states
+            first states of independent episodes, integers.
+        horizon, discount
+            As for the class: exactly one of the two.
+        steps
+            Step of each row, integers (N,) below the horizon: transitions and rewards are estimated for each step.
+            None: they are the same at all steps.
+        known_rewards
+            The rewards (m, S, A) or (H, m, S, A), if they are known.
+        reward_range
+            Lowest and highest reward that there may be; needed if rewards are not known.
+        deterministic_rewards
+            Whether a pair pays always the same, so that one visit tells.
+        confidence
+            Between 0 and 1.
+        unvisited
+            What to do where a legal pair was never played: ``"error"``; or ``"stay"``, to leave it where it is, with
+            reward 0, in the point estimate. Bounds allow for anything there.
+
+        Returns
+        -------
+        EstimatedGame
+            Which is no MarkovGame; its ``point_estimate()`` is one, with the mark ``estimated_from``.
+
+        Raises
+        ------
+        CoverageError
+            Legal pairs were never played.
+        InvalidGame, InvalidOption
+            A row of the log, or an option, does not make sense; the message names it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import mailopt as mo
+        >>> rng = np.random.default_rng(0)
+        >>> game = mo.scenarios.chicken()
+        >>> joint = rng.integers(4, size=1000)
+        >>> zeros = np.zeros(1000, dtype=int)
+        >>> estimated = mo.MarkovGame.from_samples(
+        ...     zeros, joint, game.rewards[:, 0, joint].T + rng.uniform(-1, 1, size=(1000, 2)), zeros,
+        ...     num_states=1, actions=(2, 2), initial=[1.0], horizon=1, reward_range=(-1, 8),
+        ... )
+        >>> mo.estimated_regret(estimated, mo.CorrelatedPolicy.uniform(game))
+        EstimatedRegret(0.249 in the point estimate; true regret 0 to 3.04 with confidence 0.95, from 1000 transitions)
+        """
+        from mailopt.games.estimate import estimate_game  # noqa: PLC0415 - it imports this module
+
+        return estimate_game(
+            states,
+            joint_actions,
+            rewards,
+            next_states,
+            num_states=num_states,
+            actions=actions,
+            initial=initial,
+            initial_states=initial_states,
+            steps=steps,
+            known_rewards=known_rewards,
+            reward_range=reward_range,
+            deterministic_rewards=deterministic_rewards,
+            confidence=confidence,
+            unvisited=unvisited,
+            horizon=horizon,
+            discount=discount,
+            legal=legal,
+            state_names=state_names,
+            agent_names=agent_names,
+            action_names=action_names,
+        )
+
     def with_rewards(self, rewards: NumberArray) -> MarkovGame:
         """Return the same game with other rewards, (m, S, A) or (H, m, S, A).
 
@@ -242,6 +374,7 @@ class MarkovGame:
             state_names=self.state_names,
             agent_names=self.agent_names,
             action_names=self.action_names,
+            estimated_from=self.estimated_from,
         )
 
     @property
@@ -336,13 +469,27 @@ class MarkovGame:
         time = f"horizon {self.horizon}" if self.horizon is not None else f"discount {self.discount:g}"
         agents = f"{self.num_agents} agent{'s' * (self.num_agents > 1)} with {self.actions} actions"
         states = f"{self.num_states} state{'s' * (self.num_states > 1)}"
-        return f"MarkovGame({agents}, {states}, {time}, {layout} transitions)"
+        mark = "" if self.estimated_from is None else f", estimated from {self.estimated_from} transitions"
+        return f"MarkovGame({agents}, {states}, {time}, {layout} transitions{mark})"
 
 
 def check_game(game: object) -> None:
     """Raise :class:`~mailopt.errors.InvalidGame` unless this is a game."""
+    if hasattr(game, "point_estimate"):
+        raise InvalidGame(
+            "the game is an EstimatedGame, known from logged transitions only: mo.estimated_values, estimated_regret "
+            "and estimated_regret_gap enclose what holds in the true game; .point_estimate() is a MarkovGame"
+        )
     if not isinstance(game, MarkovGame):
         raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
+
+
+def _read_mark(estimated_from: int | None) -> int | None:
+    if estimated_from is None:
+        return None
+    if not isinstance(estimated_from, int | np.integer) or isinstance(estimated_from, bool) or estimated_from < 1:
+        raise InvalidGame(f"estimated_from is {estimated_from!r}; give the number of transitions, or None")
+    return int(estimated_from)
 
 
 def flatten_joint(parts: Iterable[Any], counts: Iterable[int]) -> Any:

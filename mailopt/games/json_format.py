@@ -118,6 +118,7 @@ def read_game(fields: storage.JsonFields) -> MarkovGame:
         state_names=state_names,
         agent_names=agent_names,
         action_names=action_names,
+        estimated_from=fields.take("estimated_from", storage.positive, default=None),
     )
     fields.finish()
     return game
@@ -279,6 +280,8 @@ def game_fields(game: MarkovGame) -> dict[str, object]:
             for s in range(game.num_states)
             if not game.joint_legal[s].all()
         ]
+    if game.estimated_from is not None:
+        fields["estimated_from"] = game.estimated_from
     return fields
 
 

@@ -50,6 +50,8 @@ def game_arrays(game: MarkovGame) -> dict[str, npt.ArrayLike]:
             arrays[key] = np.array(names)
     for agent, actions in enumerate(game.action_names or ()):
         arrays[f"action_names_{agent}"] = np.array(actions)
+    if game.estimated_from is not None:
+        arrays["estimated_from"] = np.int64(game.estimated_from)
     return arrays
 
 
@@ -74,6 +76,7 @@ def read_game(fields: storage.NpzFields) -> MarkovGame:
         action_names=[_names(fields, f"action_names_{i}") or [] for i in agents]
         if "action_names_0" in fields
         else None,
+        estimated_from=fields.take_integer("estimated_from") if "estimated_from" in fields else None,
     )
     fields.finish()
     return game

@@ -165,6 +165,11 @@ class NpzFields:
     def __contains__(self, key: str) -> bool:
         return key in self._arrays
 
+    def part(self, prefix: str) -> NpzFields:
+        """Take all arrays whose names begin so, under the rest of their names."""
+        names = [key for key in self._arrays if key.startswith(prefix)]
+        return NpzFields({key.removeprefix(prefix): self._arrays.pop(key) for key in names})
+
     def take(self, key: str, kinds: str, *dimensions: int) -> npt.NDArray[Any]:
         """Take an array, insisting on dtype kinds and number of dimensions."""
         if key not in self._arrays:

@@ -1,0 +1,492 @@
+"""Games that are known from logged transitions only.
+
+An estimated game holds counts, the most likely game (the point estimate), and what the true one may be: for each legal
+pair of state and joint action an interval for each transition probability and each mean reward, and intervals for the
+initial distribution. With probability at least ``confidence``, over the log, all of them hold at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse, stats
+
+from mailopt.errors import (
+    CoverageError,
+    GameNumber,
+    GameShape,
+    InvalidGame,
+    InvalidHorizon,
+    InvalidOption,
+    MalformedFile,
+)
+from mailopt.games import storage
+from mailopt.games.game import MarkovGame, flatten_joint
+from mailopt.games.kernels import DeterministicKernel, SparseKernel
+from mailopt.games.numbers import BoolArray, FloatArray, IntArray
+
+Unvisited = Literal["error", "stay"]
+_FORMAT = ("mailopt.estimated_game", 1)
+_KINDS = ("observed", "deterministic", "known")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EstimatedGame:
+    """A game known from logged transitions; made by :meth:`mailopt.MarkovGame.from_samples`.
+
+    It is no :class:`~mailopt.MarkovGame`, and what is computed of it has bounds of another kind:
+    :func:`mailopt.estimated_values`, :func:`mailopt.estimated_regret` and :func:`mailopt.estimated_regret_gap` enclose
+    what holds in the true game with probability at least ``confidence``. :meth:`point_estimate` is a game, marked, for
+    whatever else.
+
+    Attributes
+    ----------
+    shape
+        A game of the same states, actions, names and horizon or discount in which nothing happens.
+    counts
+        How often each transition was seen, one matrix (S*A, S) for all steps or one for each.
+    reward_means
+        Means of the observed rewards (T, m, S, A) with T = 1 or H, 0 where there are none; or the rewards themselves
+        where they are known.
+    rewards
+        ``"observed"`` (noisy), ``"deterministic"`` or ``"known"``.
+    reward_range
+        Lowest and highest reward that there may be; None where rewards are known.
+    initial
+        The initial distribution, known or the frequencies of first states, (S,).
+    num_starts
+        Number of first states seen; None if the distribution is known.
+    num_transitions
+        Length N of the log.
+    confidence
+        1 - delta.
+    unvisited
+        What the point estimate does where nothing was seen.
+    """
+
+    shape: MarkovGame
+    counts: tuple[sparse.csr_array, ...]
+    reward_means: FloatArray
+    rewards: str
+    reward_range: tuple[float, float] | None
+    initial: FloatArray
+    num_starts: int | None
+    num_transitions: int
+    confidence: float
+    unvisited: str
+
+    @cached_property
+    def visits(self) -> IntArray:
+        """How often each joint action was played in each state, (T, S, A)."""
+        sums = [np.asarray(matrix.sum(axis=1)) for matrix in self.counts]
+        return np.stack(sums).astype(np.int64).reshape(len(sums), *self.shape.joint_legal.shape)
+
+    @cached_property
+    def unseen(self) -> BoolArray:
+        """Legal pairs of state and joint action that were never played, (T, S, A)."""
+        return np.asarray((self.visits == 0) & self.shape.joint_legal)
+
+    def __repr__(self) -> str:
+        """Length of the log, what was never seen, and size in one line."""
+        game, pairs = self.shape, int(self.shape.joint_legal.sum()) * len(self.counts)
+        time = f"horizon {game.horizon}" if game.horizon is not None else f"discount {game.discount:g}"
+        return (
+            f"EstimatedGame({self.num_transitions} transitions, {int(self.unseen.sum())} of {pairs} legal (state, "
+            f"joint action) pairs never seen, {game.num_agents} agents with {game.actions} actions, "
+            f"{game.num_states} states, {time}, confidence {self.confidence:g})"
+        )
+
+    def point_estimate(self) -> MarkovGame:
+        """Return the game of observed frequencies and mean rewards.
+
+        It carries the mark ``estimated_from`` with the number of transitions. A pair that was never seen stays where it
+        is, with reward 0, if ``unvisited`` is ``"stay"``.
+        """
+        states, joint = self.shape.joint_legal.shape
+        kernels = []
+        for matrix, unseen in zip(self.counts, self.unseen, strict=True):
+            sums = np.asarray(matrix.sum(axis=1)).ravel()
+            frequencies = sparse.diags_array(1.0 / np.where(sums > 0, sums, 1.0)) @ matrix
+            rows = np.flatnonzero(unseen.ravel())
+            stay = sparse.coo_array((np.ones(rows.size), (rows, rows // joint)), shape=matrix.shape)
+            kernels.append(SparseKernel(sparse.csr_array(frequencies + stay)))
+        assert states == self.shape.num_states
+        game = self.shape
+        return MarkovGame(
+            kernels if len(kernels) > 1 else kernels[0],
+            self.reward_means if len(self.reward_means) > 1 else self.reward_means[0],
+            self.initial,
+            game.actions,
+            horizon=game.horizon,
+            discount=game.discount,
+            legal=game.legal,
+            state_names=game.state_names,
+            agent_names=game.agent_names,
+            action_names=game.action_names,
+            estimated_from=self.num_transitions,
+        )
+
+    # What the true game may be
+
+    @cached_property
+    def _levels(self) -> dict[str, float]:
+        """Share of delta of each single statement, before it is spread over numbers of visits."""
+        pairs = int(self.shape.joint_legal.sum()) * len(self.counts)
+        statements = {"transition": pairs * self.shape.num_states}
+        if self.rewards == "observed":
+            statements["reward"] = pairs * self.shape.num_agents
+        if self.num_starts is not None:
+            statements["start"] = self.shape.num_states
+        share = (1.0 - self.confidence) / len(statements)
+        return {kind: share / number for kind, number in statements.items()}
+
+    def transition_bounds(self, stage: int, rows: slice) -> tuple[FloatArray, FloatArray]:
+        """Bounds of transition probabilities, two arrays (rows, S), for some of the S*A rows.
+
+        After n visits, k of them followed by s', they are the Clopper-Pearson interval of level
+        alpha / (n (n + 1)), with alpha the share of delta of one row's one entry; [0, 1] if n = 0.
+        """
+        lower, upper, none = self._row_bounds[stage]
+        low, high = lower[rows].toarray(), np.repeat(none[rows, None], self.shape.num_states, axis=1)
+        seen = upper[rows].tocoo()
+        high[seen.coords] = seen.data
+        return low, high
+
+    @cached_property
+    def _row_bounds(self) -> list[tuple[sparse.csr_array, sparse.csr_array, FloatArray]]:
+        """Bounds of what was seen, for each stage, and of each row's entries that were not."""
+        result, level = [], self._levels["transition"]
+        for matrix in self.counts:
+            sums = np.asarray(matrix.sum(axis=1)).ravel()
+            trials = np.repeat(sums, np.diff(matrix.indptr))
+            low, high = binomial_bounds(matrix.data, trials, level)
+            _, none = binomial_bounds(np.zeros(sums.size), sums, level)
+            place = (matrix.indices, matrix.indptr)
+            pair = (sparse.csr_array((values, *place), shape=matrix.shape) for values in (low, high))
+            result.append((*pair, none))
+        return result
+
+    @cached_property
+    def initial_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Bounds of the initial distribution, two arrays (S,); both of them itself if it is known."""
+        if self.num_starts is None:
+            known = self.shape.initial_distribution
+            return known, known
+        counts = np.rint(self.initial * self.num_starts)
+        return binomial_bounds(counts, np.array(float(self.num_starts)), self._levels["start"])
+
+    @cached_property
+    def reward_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Bounds of mean rewards, two arrays (T, m, S, A); 0 where the joint action is illegal.
+
+        Observed ones: Hoeffding's inequality after n visits, mean +- (high - low) sqrt(ln(2 n (n + 1) / alpha) / 2n),
+        and the range itself. Deterministic ones are known once seen.
+        """
+        if self.reward_range is None:
+            return self.reward_means, self.reward_means
+        low, high = self.reward_range
+        n = self.visits[:, None].astype(np.float64)
+        seen = np.broadcast_to(n > 0, self.reward_means.shape)
+        radius = np.zeros_like(n)
+        if self.rewards == "observed":
+            many = np.maximum(n, 1.0)
+            radius = (high - low) * np.sqrt(np.log(2 * many * (many + 1) / self._levels["reward"]) / (2 * many))
+        legal = self.shape.joint_legal
+        lower = np.where(seen, np.maximum(self.reward_means - radius, low), low)
+        upper = np.where(seen, np.minimum(self.reward_means + radius, high), high)
+        return np.where(legal, lower, 0.0), np.where(legal, upper, 0.0)
+
+    def save(self, path: str | Path) -> None:
+        """Write it to an ``.npz`` file; see :func:`mailopt.load_estimated_game`.
+
+        Raises
+        ------
+        InvalidOption
+            The path does not end in ``.npz``.
+        """
+        from mailopt.games.npz_format import game_arrays  # noqa: PLC0415 - it imports this package's game
+
+        if not storage.is_npz(path):
+            raise InvalidOption(f"{path}: an estimated game is written to .npz files only")
+        arrays: dict[str, npt.ArrayLike] = {f"shape_{key}": value for key, value in game_arrays(self.shape).items()}
+        for k, matrix in enumerate(self.counts):
+            arrays |= {f"counts_{k}_{part}": getattr(matrix, part) for part in ("data", "indices", "indptr")}
+        arrays |= {
+            "num_counts": np.int64(len(self.counts)),
+            "reward_means": self.reward_means,
+            "rewards": np.array(self.rewards),
+            "initial": self.initial,
+            "num_transitions": np.int64(self.num_transitions),
+            "confidence": np.array(self.confidence),
+            "unvisited": np.array(self.unvisited),
+        }
+        if self.reward_range is not None:
+            arrays["reward_range"] = np.array(self.reward_range)
+        if self.num_starts is not None:
+            arrays["num_starts"] = np.int64(self.num_starts)
+        storage.write_npz(path, *_FORMAT, arrays)
+
+
+def load_estimated_game(path: str | Path) -> EstimatedGame:
+    """Read an estimated game from an ``.npz`` file.
+
+    Raises
+    ------
+    MalformedFile, UnsupportedVersion
+        The file is no such file, a game's for instance.
+    OSError
+        The file cannot be opened.
+    """
+    from mailopt.games.files import naming  # noqa: PLC0415 - files imports the game
+    from mailopt.games.npz_format import read_game  # noqa: PLC0415
+
+    with naming(path):
+        fields = storage.read_npz(path, *_FORMAT)
+        shape = read_game(fields.part("shape_"))
+        counts = []
+        for k in range(fields.take_integer("num_counts")):
+            parts = [fields.take(f"counts_{k}_{part}", "iuf", 1) for part in ("data", "indices", "indptr")]
+            try:
+                matrix = sparse.csr_array(tuple(parts), shape=(shape.joint_legal.size, shape.num_states))
+                matrix.check_format(full_check=True)
+            except ValueError as error:
+                raise MalformedFile(f"counts_{k} is no sparse matrix: {error}") from None
+            counts.append(matrix)
+        known = "reward_range" not in fields
+        low, high = (0.0, 0.0) if known else fields.take("reward_range", "f", 1).tolist()
+        found = EstimatedGame(
+            shape,
+            tuple(counts),
+            fields.take("reward_means", "f", 4),
+            str(fields.take("rewards", "U", 0)),
+            None if known else (low, high),
+            fields.take("initial", "f", 1),
+            fields.take_integer("num_starts") if "num_starts" in fields else None,
+            fields.take_integer("num_transitions"),
+            float(fields.take("confidence", "f", 0)),
+            str(fields.take("unvisited", "U", 0)),
+        )
+        fields.finish()
+        total = sum(int(matrix.sum()) for matrix in counts)
+        sound = all((matrix.data >= 0).all() for matrix in counts) and total == found.num_transitions
+        if not sound or found.rewards not in _KINDS or not 0 < found.confidence < 1:
+            raise MalformedFile(
+                f"{total} counts, {found.num_transitions} transitions, {found.rewards!r} rewards or confidence "
+                f"{found.confidence} make no sense"
+            )
+    return found
+
+
+def binomial_bounds(counts: FloatArray, trials: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
+    """Clopper-Pearson bounds of probabilities, for any number of trials at once.
+
+    At n trials the level is ``level / (n (n + 1))``, which sums to ``level`` over all n, so that the bounds hold
+    whatever decided how many trials there were. Source: Clopper and Pearson, Biometrika 26 (1934).
+    """
+    k, n = np.broadcast_arrays(np.asarray(counts, dtype=np.float64), np.asarray(trials, dtype=np.float64))
+    alpha = level / np.maximum(n * (n + 1.0), 1.0)
+    lower, upper = np.zeros(k.shape), np.ones(k.shape)
+    some, missed = k > 0, (k < n)
+    lower[some] = stats.beta.ppf(alpha[some] / 2, k[some], n[some] - k[some] + 1)
+    none = missed & (k == 0)
+    upper[none] = -np.expm1(np.log(alpha[none] / 2) / n[none])
+    rest = missed & (k > 0)
+    upper[rest] = stats.beta.isf(alpha[rest] / 2, k[rest] + 1, n[rest] - k[rest])
+    return lower, upper
+
+
+def estimate_game(
+    states: npt.ArrayLike,
+    joint_actions: npt.ArrayLike,
+    rewards: npt.ArrayLike | None,
+    next_states: npt.ArrayLike,
+    *,
+    num_states: int,
+    actions: Sequence[int],
+    initial: npt.ArrayLike | None,
+    initial_states: npt.ArrayLike | None,
+    steps: npt.ArrayLike | None,
+    known_rewards: npt.ArrayLike | None,
+    reward_range: tuple[float, float] | None,
+    deterministic_rewards: bool,
+    confidence: float,
+    unvisited: Unvisited,
+    **shape: Any,
+) -> EstimatedGame:
+    """Do what :meth:`mailopt.MarkovGame.from_samples` says."""
+    if unvisited not in ("error", "stay"):
+        raise InvalidOption(f"unvisited is {unvisited!r}; it must be 'error' or 'stay'")
+    if not isinstance(confidence, float | int) or not 0 < confidence < 1:
+        raise InvalidOption(f"confidence is {confidence!r}; give a number between 0 and 1, such as 0.95")
+    start, num_starts = _read_initial(initial, initial_states, num_states)
+    game = _blank(num_states, actions, start, shape)
+    log = _Log(game, states, joint_actions, next_states, steps)
+    counts, visits = log.counts(), log.visits()
+    if known_rewards is not None:
+        if rewards is not None or reward_range is not None or deterministic_rewards:
+            raise InvalidOption(
+                "known_rewards are given; rewards=None then, and no reward_range or deterministic_rewards"
+            )
+        kind, means = "known", game.with_rewards(known_rewards).rewards
+        means = means if means.ndim == 4 else means[None]
+    else:
+        if rewards is None or reward_range is None:
+            raise InvalidOption("rewards need reward_range=(lowest, highest) that there may be; or give known_rewards")
+        low, high = (float(bound) for bound in reward_range)
+        if not -math.inf < low <= high < math.inf:
+            raise InvalidOption(f"reward_range is {reward_range}; give two finite numbers, the lower first")
+        kind = "deterministic" if deterministic_rewards else "observed"
+        means = log.rewards(rewards, visits, low, high, deterministic=deterministic_rewards)
+        reward_range = (low, high)
+    estimated = EstimatedGame(
+        game, counts, means, kind, reward_range, start, num_starts, log.length, float(confidence), unvisited
+    )
+    for array in (estimated.visits, estimated.unseen, means, start):
+        array.setflags(write=False)
+    if unvisited == "error" and estimated.unseen.any():
+        places = [tuple(int(k) for k in place) for place in np.argwhere(estimated.unseen)[:3]]
+        named = ", ".join(
+            (f"step {h}, " if len(counts) > 1 else "") + f"{game.state_name(s)}, joint action {game.joint_action(a)}"
+            for h, s, a in places
+        )
+        raise CoverageError(
+            f"{int(estimated.unseen.sum())} legal pairs of state and joint action were never seen, the first of them "
+            f"{named}. Say legal= if they cannot be played; else unvisited='stay' leaves them where they are in the "
+            "point estimate, while bounds allow for anything"
+        )
+    return estimated
+
+
+class _Log:
+    """Logged transitions, checked against the shape of the game."""
+
+    def __init__(
+        self,
+        game: MarkovGame,
+        states: npt.ArrayLike,
+        joint_actions: npt.ArrayLike,
+        next_states: npt.ArrayLike,
+        steps: npt.ArrayLike | None,
+    ) -> None:
+        self.game = game
+        self.states = _indices(states, "states", None, game.num_states)
+        self.length = self.states.size
+        self.following = _indices(next_states, "next_states", self.length, game.num_states)
+        self.joint = self._joint(joint_actions)
+        if steps is not None and game.horizon is None:
+            raise InvalidHorizon("steps are given, but in a discounted game nothing depends on the step")
+        self.stages = 1 if steps is None else int(game.horizon or 1)
+        given = np.zeros(self.length, dtype=np.int64) if steps is None else steps
+        self.steps = _indices(given, "steps", self.length, self.stages)
+        wrong = np.flatnonzero(~game.joint_legal[self.states, self.joint])
+        if wrong.size:
+            t = int(wrong[0])
+            raise InvalidGame(
+                f"row {t} of the log: joint action {game.joint_action(int(self.joint[t]))} is illegal in "
+                f"{game.state_name(int(self.states[t]))}"
+            )
+
+    def _joint(self, given: npt.ArrayLike) -> IntArray:
+        array = np.asarray(given)
+        if array.ndim == 2 and array.shape == (self.length, self.game.num_agents):
+            own = [
+                _indices(array[:, i], f"actions of {self.game.agent_name(i)}", self.length, n)
+                for i, n in enumerate(self.game.actions)
+            ]
+            return np.asarray(flatten_joint(own, self.game.actions))
+        return _indices(array, "joint_actions", self.length, self.game.num_joint_actions)
+
+    @cached_property
+    def places(self) -> IntArray:
+        """Row of step, state and joint action."""
+        return np.asarray((self.steps * self.game.num_states + self.states) * self.game.num_joint_actions + self.joint)
+
+    def counts(self) -> tuple[sparse.csr_array, ...]:
+        size = self.game.num_states * self.game.num_joint_actions
+        ones = (np.ones(self.length, dtype=np.int64), (self.places, self.following))
+        whole = sparse.coo_array(ones, shape=(self.stages * size, self.game.num_states)).tocsr()
+        return tuple(whole[h * size : (h + 1) * size] for h in range(self.stages))
+
+    def visits(self) -> FloatArray:
+        found = np.bincount(self.places, minlength=self.stages * self.game.joint_legal.size)
+        return found.reshape(self.stages, *self.game.joint_legal.shape).astype(np.float64)
+
+    def rewards(
+        self, given: npt.ArrayLike, visits: FloatArray, low: float, high: float, *, deterministic: bool
+    ) -> FloatArray:
+        """Mean rewards (T, m, S, A), 0 where there are none."""
+        array = np.asarray(given, dtype=np.float64)
+        if array.shape != (self.length, self.game.num_agents):
+            raise GameShape(
+                f"rewards have shape {array.shape}, expected one of each agent in each row of the log, "
+                f"{(self.length, self.game.num_agents)}"
+            )
+        bad = np.argwhere(~((array >= low) & (array <= high)))
+        if bad.size:
+            t, i = (int(k) for k in bad[0])
+            raise GameNumber(
+                f"row {t} of the log: the reward of {self.game.agent_name(i)} is {array[t, i]}, outside of the "
+                f"reward_range {(low, high)}"
+            )
+        flat = np.zeros((visits.size, self.game.num_agents))
+        if deterministic:
+            flat[self.places[::-1]] = array[::-1]  # the first of each place stands
+            apart = np.argwhere(array != flat[self.places])
+            if apart.size:
+                t, i = (int(k) for k in apart[0])
+                raise InvalidGame(
+                    f"row {t} of the log: the reward of {self.game.agent_name(i)} is {array[t, i]}, but it was "
+                    f"{flat[self.places[t], i]} in the same state and joint action; leave deterministic_rewards out"
+                )
+        else:
+            np.add.at(flat, self.places, array)
+            flat /= np.maximum(visits.reshape(-1, 1), 1.0)
+        return np.ascontiguousarray(np.moveaxis(flat.reshape(*visits.shape, -1), -1, 1))
+
+
+def _blank(num_states: int, actions: Sequence[int], initial: FloatArray, shape: dict[str, Any]) -> MarkovGame:
+    """Return a game of this shape in which nothing happens."""
+    joint = max(int(np.prod(actions)), 1)
+    stays = np.repeat(np.arange(num_states)[:, None], joint, axis=1)
+    return MarkovGame(DeterministicKernel(stays), np.zeros((np.size(actions), *stays.shape)), initial, actions, **shape)
+
+
+def _read_initial(
+    initial: npt.ArrayLike | None, initial_states: npt.ArrayLike | None, num_states: int
+) -> tuple[FloatArray, int | None]:
+    if not isinstance(num_states, int | np.integer) or num_states < 1:
+        raise GameShape(f"num_states is {num_states!r}; give an integer of at least 1")
+    if (initial is None) == (initial_states is None):
+        raise InvalidOption(
+            "give either initial=, the initial distribution, or initial_states=, first states of episodes"
+        )
+    if initial is not None:
+        return np.array(initial, dtype=np.float64), None
+    starts = _indices(initial_states, "initial_states", None, num_states)
+    return np.bincount(starts, minlength=num_states) / starts.size, starts.size
+
+
+def _indices(given: Any, what: str, length: int | None, most: int) -> IntArray:
+    """Read integers 0 to most - 1."""
+    array = np.asarray(given)
+    if (
+        array.ndim != 1
+        or array.dtype.kind not in "iu"
+        or array.size == 0
+        or (length is not None and array.size != length)
+    ):
+        raise GameShape(
+            f"{what} have shape {array.shape} and dtype {array.dtype}, expected integers of shape "
+            f"({'N' if length is None else length},), at least one"
+        )
+    bad = np.flatnonzero((array < 0) | (array >= most))
+    if bad.size:
+        raise GameNumber(f"row {bad[0]} of {what} is {array[bad[0]]}; expected an integer from 0 to {most - 1}")
+    return array.astype(np.int64)
