@@ -299,7 +299,12 @@ def verify(
 
 @app.command(name="import")
 def import_game(
-    spec: Annotated[str, typer.Argument(help="What to import, such as 'openspiel:goofspiel(num_cards=3)'.")],
+    spec: Annotated[
+        str,
+        typer.Argument(
+            help="What to import: 'openspiel:goofspiel(num_cards=3)', 'pettingzoo:classic/rps-v2' or 'gambit:FILE.nfg'."
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Game file to write, .json or .npz.")],
     time: Annotated[
         Literal["layered", "step"], typer.Option(help="Put the step into the states, or into the kernels.")
@@ -307,13 +312,21 @@ def import_game(
     discount: Annotated[float | None, typer.Option(help="Make a discounted game with this factor.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Unroll a game of another framework into a game file."""
+    """Turn a game of another framework into a game file."""
     framework, _, name = spec.partition(":")
-    if framework != "openspiel" or not name:
-        raise mo.errors.InvalidOption(f"cannot import {spec!r}; give 'openspiel:' and an OpenSpiel game string")
-    from mailopt.interop import openspiel  # noqa: PLC0415 - only this command needs it
+    if framework not in ("openspiel", "pettingzoo", "gambit") or not name:
+        raise mo.errors.InvalidOption(
+            f"cannot import {spec!r}; give 'openspiel:' and an OpenSpiel game string, 'pettingzoo:' and the name of an "
+            "environment, or 'gambit:' and a .nfg file"
+        )
+    from mailopt.interop import gambit, openspiel, pettingzoo  # noqa: PLC0415 - only this command needs them
 
-    game = openspiel.unroll(name, time=time, discount=discount).game
+    if framework == "openspiel":
+        game = openspiel.unroll(name, time=time, discount=discount).game
+    elif framework == "pettingzoo":
+        game = pettingzoo.unroll(pettingzoo.make(name), time=time, discount=discount).game
+    else:
+        game = gambit.load_nfg(name).game
     game.save(output)
     if as_json:
         _print_json({"command": "import", "spec": spec, "game": repr(game), "output": str(output)})

@@ -75,6 +75,18 @@ def test_import_writes_a_game_that_certify_reads(tmp_path: Path) -> None:
     assert np.sum(numbers["policy"]["values"]) == pytest.approx(0.0)
 
 
+def test_import_from_gambit_and_pettingzoo(tmp_path: Path) -> None:
+    (tmp_path / "pd.nfg").write_text('NFG 1 R "pd" { "Ann" "Bob" } { 2 2 }  3 3  5 0  0 5  1 1', "utf-8")
+    mailopt("import", f"gambit:{tmp_path / 'pd.nfg'}", "-o", tmp_path / "pd.json")
+    game = mo.load_game(tmp_path / "pd.json")
+    assert game.agent_names == ("Ann", "Bob")
+    assert game.rewards[0, 0].tolist() == [3, 0, 5, 1]
+    assert (
+        "11 states" in mailopt("import", "pettingzoo:classic/rps-v2", "-o", tmp_path / "rps.npz", "--time", "step")[0]
+    )
+    assert mo.load_game(tmp_path / "rps.npz").agent_names == ("player_0", "player_1")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -83,6 +95,8 @@ def test_import_writes_a_game_that_certify_reads(tmp_path: Path) -> None:
         (("certify", "{game}", "{learner}", "--method", "simplex"), "simplex"),
         (("import", "goofspiel", "-o", "game.json"), "openspiel:"),
         (("import", "openspiel:no_such_game", "-o", "game.json"), "no_such_game"),
+        (("import", "pettingzoo:no_such_game", "-o", "game.json"), "no_such_game"),
+        (("import", "gambit:no_such_game.nfg", "-o", "game.json"), "no_such_game"),
         (("demo", "--horizon", "1"), "horizon"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mailopt.errors import InvalidOption, UnsupportedGame
+from mailopt.errors import InvalidOption, MissingDependency, UnsupportedGame
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray, Number
 from mailopt.games.policy import CorrelatedPolicy
@@ -23,7 +23,7 @@ from mailopt.interop.enumeration import Time, enumerate_game
 from mailopt.interop.pettingzoo_simulator import PettingZooSimulator
 from mailopt.interop.pettingzoo_world import Key, Observations, ParallelWorld, Position
 
-__all__ = ["EnvironmentPolicy", "PettingZooSimulator", "UnrolledEnvironment", "unroll"]
+__all__ = ["EnvironmentPolicy", "PettingZooSimulator", "UnrolledEnvironment", "make", "unroll"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,6 +243,26 @@ class EnvironmentPolicy:
     def _state(self, env: Any, observations: Observations, infos: Mapping[Any, Any] | None) -> int:
         position = self._world.position(env, self._seed, (), observations, infos or {}, truncated=False)
         return self._state_of(position, self._step)
+
+
+def make(name: str) -> Any:
+    """Make an environment of PettingZoo's registry by its name, such as ``"classic/tictactoe-v3"``.
+
+    Raises
+    ------
+    UnsupportedGame
+        PettingZoo has none of this name, or cannot make it.
+    MissingDependency
+        PettingZoo is not installed.
+    """
+    try:
+        import pettingzoo  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise MissingDependency("PettingZoo is not installed: pip install 'mailopt[games]'") from error
+    try:
+        return pettingzoo.make("aec", name)
+    except Exception as error:
+        raise UnsupportedGame(f"PettingZoo cannot make {name!r}: {error}") from error
 
 
 def unroll(
