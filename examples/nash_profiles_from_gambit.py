@@ -1,4 +1,4 @@
-"""Claim: Gambit's Nash equilibria of chicken have no regret, and a correlated equilibrium is worth more than any of them.
+"""Claim: Nash equilibria of chicken have no regret, and a correlated equilibrium is worth more than any of them.
 
 Reads the game in Gambit's ``.nfg`` format, asks Gambit for its equilibria, and evaluates them exactly. Needs the
 ``games`` extra.
