@@ -27,6 +27,7 @@ def main() -> None:
     inputs = torch.tensor(features[shown.states.ravel()], dtype=torch.float32)
     labels = torch.tensor(shown.joint_actions.ravel())
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # small networks are slow on several
     network = torch.nn.Sequential(
         torch.nn.Linear(features.shape[1], 32), torch.nn.Tanh(), torch.nn.Linear(32, game.num_joint_actions)
     )

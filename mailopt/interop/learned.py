@@ -58,7 +58,7 @@ def tabulate(
         A function of a batch of features (B, ..) that returns, as an array of numbers:
 
         - one distribution over joint actions for each, (B, A) or (B, n_0, .., n_{m-1}); or
-        - a tuple of m arrays (B, n_i), for agents who act independently.
+        - a tuple (not a list) of m arrays (B, n_i), for agents who act independently.
 
         Or a list of m functions, one for each agent, that return (B, n_i).
     features
@@ -78,7 +78,7 @@ def tabulate(
     Raises
     ------
     InvalidPolicy
-        The model fails.
+        The model fails, or is no function.
     PolicyShape, PolicyNumber, PolicyDistribution, IllegalAction
         All of them :class:`~mailopt.errors.InvalidPolicy`; the message names step, state and agent: an answer of
         another shape; numbers that are negative or not finite; a sum that is off by more than 1e-9 (single precision:
@@ -106,6 +106,8 @@ def tabulate(
     reader = _Reader(game, outputs == "logits", illegal == "mask", stationary, read_count(batch_size, "batch_size"))
     if callable(model):
         return reader.tabulate(model, reader.inputs(features, "features"))
+    if not isinstance(model, list | tuple):
+        raise InvalidPolicy(f"a {type(model).__name__} is no function; see from_torch, from_sklearn and the others")
     if len(model) != game.num_agents:
         raise PolicyShape(f"{len(model)} models are given for {game.num_agents} agents")
     own = isinstance(features, list | tuple) and all(isinstance(part, np.ndarray) for part in features)
@@ -141,7 +143,7 @@ class _Reader:
         """Ask one model for all agents: joint actions, or a tuple of their own."""
         asked = np.flatnonzero(np.any(self.choices, axis=0))
         if asked.size == 0:
-            return CorrelatedPolicy.uniform(self.game)
+            return CorrelatedPolicy(self._stacked([self.game.joint_legal.astype(np.float64)] * self.num_steps))
         answers = [self._ask(model, inputs[h], asked, h) for h in range(self.num_steps)]
         if not isinstance(answers[0][0], tuple):
             rows = [self._rows(answer, h, asked, None) for h, answer in enumerate(answers)]
@@ -167,14 +169,17 @@ class _Reader:
         answers = []
         for start in range(0, asked.size, self.batch_size):
             states = asked[start : start + self.batch_size]
+            where = f"{self._where(step, states[0], None)} and {states.size - 1} others"
             try:
                 answers.append(model(inputs[states]))
+            except InvalidPolicy as error:
+                raise type(error)(f"{where}: {error}") from error
             except MailoptError:
                 raise
             except Exception as error:
                 raise InvalidPolicy(
-                    f"{self._where(step, states[0], None)} and {states.size - 1} others: the model raised {error!r}; "
-                    "it is called with an array of features (B, ..), see from_torch and the others"
+                    f"{where}: the model raised {error!r}; it is called with an array of features (B, ..), see "
+                    "from_torch and the others"
                 ) from error
         return answers
 
@@ -194,17 +199,21 @@ class _Reader:
 
     def _numbers(self, answer: Any, step: int, states: IntArray, agent: int | None, count: int) -> npt.NDArray[Any]:
         """One answer as an array (B, n) of floating-point numbers."""
+        where = f"{self._where(step, states[0], agent)} and {states.size - 1} others"
+        if isinstance(answer, list) and any(np.ndim(part) > 1 for part in answer if hasattr(part, "ndim")):
+            raise PolicyShape(f"{where}: the model returned a list of arrays; make it a tuple, one for each agent")
         try:
             array: npt.NDArray[Any] = np.asarray(answer)
-        except ValueError:
-            array = np.empty(0, dtype=object)
+        except Exception as error:
+            raise PolicyShape(
+                f"{where}: the {type(answer).__name__} that the model returned is no array: {error}"
+            ) from error
         shape = (states.size, count)
         whole = (states.size, *self.game.actions) if agent is None else shape
         if array.dtype.kind not in "fiub" or array.shape not in (shape, whole):
             raise PolicyShape(
-                f"{self._where(step, states[0], agent)} and {states.size - 1} others: the model returned "
-                f"{type(answer).__name__} of shape {array.shape} and dtype {array.dtype}, expected numbers of shape "
-                f"{shape}" + (f" or {whole}" if whole != shape else "")
+                f"{where}: the model returned {type(answer).__name__} of shape {array.shape} and dtype {array.dtype}, "
+                f"expected numbers of shape {shape}" + (f" or {whole}" if whole != shape else "")
             )
         array = array.reshape(shape)
         return array if array.dtype.kind == "f" else array.astype(np.float64)

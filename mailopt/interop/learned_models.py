@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mailopt.errors import InvalidPolicy, MissingDependency, PolicyShape
+from mailopt.errors import InvalidPolicy, MissingDependency, PolicyNumber, PolicyShape
 
 _Array = npt.NDArray[Any]
 
@@ -23,7 +24,9 @@ def from_torch(module: Any) -> Callable[[_Array], Any]:
     ----------
     module
         A ``torch.nn.Module`` that takes a tensor (B, ..) and returns one, or a tuple or list of them, one for each
-        agent. Floating-point features are converted to the type and the device of its parameters.
+        agent. Floating-point features are converted to the type and the device of its parameters. Answers in
+        ``bfloat16``, which numpy lacks, are passed on in single precision: their logits are as good as others, their
+        probabilities may sum to one too badly.
 
     Returns
     -------
@@ -56,10 +59,9 @@ def from_torch(module: Any) -> Callable[[_Array], Any]:
         raise InvalidPolicy(f"a {type(module).__name__} is no torch.nn.Module")
 
     def ask(features: _Array) -> Any:
-        weights = next(module.parameters(), torch.zeros(0))
-        inputs = torch.as_tensor(np.ascontiguousarray(features), device=weights.device)
-        if inputs.is_floating_point():
-            inputs = inputs.to(weights.dtype)
+        inputs = torch.as_tensor(np.ascontiguousarray(features))
+        for weights in itertools.islice(module.parameters(), 1):  # a module may have none
+            inputs = inputs.to(weights.device, weights.dtype if inputs.is_floating_point() else None)
         modes = [(part, part.training) for part in module.modules()]
         module.eval()
         try:
@@ -73,7 +75,7 @@ def from_torch(module: Any) -> Callable[[_Array], Any]:
     return ask
 
 
-def from_sklearn(classifier: Any, num_actions: int | Sequence[int]) -> Callable[[_Array], Any]:
+def from_sklearn(classifier: Any, num_actions: int | Sequence[int] | _Array) -> Callable[[_Array], Any]:
     """Turn a scikit-learn classifier of actions into a function of arrays.
 
     Parameters
@@ -113,11 +115,14 @@ def from_sklearn(classifier: Any, num_actions: int | Sequence[int]) -> Callable[
         )
     if not hasattr(classifier, "classes_"):
         raise InvalidPolicy(f"the {type(classifier).__name__} was not fitted; it has no classes_")
-    several = isinstance(num_actions, Sequence)
-    counts = list(num_actions) if isinstance(num_actions, Sequence) else [num_actions]
-    labels = list(classifier.classes_) if several else [classifier.classes_]
-    if len(labels) != len(counts):
-        raise PolicyShape(f"the classifier has {len(labels)} outputs, {len(counts)} numbers of actions are given")
+    several, outputs = np.ndim(num_actions) > 0, isinstance(classifier.classes_, list)
+    counts = [int(n) for n in np.atleast_1d(num_actions)]
+    labels = classifier.classes_ if outputs else [classifier.classes_]
+    if several != outputs or len(labels) != len(counts):
+        raise PolicyShape(
+            f"the classifier has {len(labels) if outputs else 'one'} output{'s' * outputs}; give "
+            f"{'a list with the number of actions of each' if outputs else 'one number of actions'}, not {num_actions}"
+        )
     for classes, count in zip(labels, counts, strict=True):
         known: _Array = np.asarray(classes)
         if known.dtype.kind not in "iu" or known.ndim != 1 or known.min() < 0 or known.max() >= count:
@@ -151,7 +156,8 @@ def from_stable_baselines3(model: Any) -> Callable[[_Array], Any]:
     Parameters
     ----------
     model
-        An algorithm such as ``PPO`` or ``DQN``, or its ``policy``. Features are what it observes.
+        An algorithm such as ``PPO`` or ``DQN``, or its ``policy``. Features are what it observes, as an array, after
+        wrappers such as ``VecNormalize``.
 
     Returns
     -------
@@ -161,7 +167,15 @@ def from_stable_baselines3(model: Any) -> Callable[[_Array], Any]:
     Raises
     ------
     InvalidPolicy
-        This is no such model, or its action space is another.
+        This is no such model, its action space is another, or it observes a dictionary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stable_baselines3 import PPO
+    >>> from mailopt.interop.learned import from_stable_baselines3
+    >>> from_stable_baselines3(PPO("MlpPolicy", "CartPole-v1", seed=0))(np.zeros((1, 4)))
+    array([[0.5, 0.5]], dtype=float32)
     """
     policy = getattr(model, "policy", model)
     space = type(getattr(policy, "action_space", None)).__name__
@@ -171,11 +185,16 @@ def from_stable_baselines3(model: Any) -> Callable[[_Array], Any]:
             "stable-baselines3 model with a Discrete or MultiDiscrete action space"
         )
 
+    dtype = policy.observation_space.dtype
+    if dtype is None:
+        raise InvalidPolicy(f"the model observes {policy.observation_space}; features are one array")
+
     def ask(features: _Array) -> Any:
+        observed = _cast(features, dtype)
         training = policy.training
         policy.set_training_mode(False)
         try:
-            observations, _ = policy.obs_to_tensor(np.asarray(features, dtype=policy.observation_space.dtype))
+            observations, _ = policy.obs_to_tensor(observed)
             if hasattr(policy, "q_net"):
                 values = policy.q_net(observations).detach().cpu().numpy()
                 return np.eye(values.shape[1])[values.argmax(axis=1)]
@@ -209,6 +228,20 @@ def from_onnx(source: Any, outputs: str | Sequence[str] | None = None) -> Callab
         The file cannot be loaded; the model has several inputs, no such output, or no output of floating-point numbers.
     MissingDependency
         onnxruntime is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mailopt as mo
+    >>> import skl2onnx
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from mailopt.interop.learned import from_onnx, tabulate
+    >>> classifier = LogisticRegression().fit([[0.0], [1.0], [2.0]], [0, 1, 2])
+    >>> example, options = np.zeros((1, 1), dtype=np.float32), {"zipmap": False}
+    >>> exported = skl2onnx.to_onnx(classifier, example, options=options, target_opset=17)
+    >>> game = mo.MarkovGame.from_normal_form([[1, 0, 2]])
+    >>> tabulate(game, from_onnx(exported.SerializeToString()), np.ones((1, 1))).probabilities.round(2)
+    array([[0.32, 0.36, 0.32]])
     """
     session = source if hasattr(source, "get_inputs") else _session(source)
     inputs = session.get_inputs()
@@ -228,7 +261,7 @@ def from_onnx(source: Any, outputs: str | Sequence[str] | None = None) -> Callab
     name, dtype = inputs[0].name, _ONNX_TYPES[inputs[0].type]
 
     def ask(features: _Array) -> Any:
-        found = session.run(names, {name: np.ascontiguousarray(features, dtype=dtype)})
+        found = session.run(names, {name: np.ascontiguousarray(_cast(features, dtype))})
         return found[0] if len(found) == 1 else tuple(found)
 
     return ask
@@ -255,8 +288,18 @@ def _session(source: Any) -> Any:
         raise InvalidPolicy(f"onnxruntime cannot load {source!r:.80}: {error}") from error
 
 
+def _cast(features: _Array, dtype: Any) -> _Array:
+    """Features in the type that a model reads; what it reads as integers must be integers."""
+    with np.errstate(invalid="ignore"):  # NaN, which the comparison finds
+        cast: _Array = np.asarray(features).astype(dtype)
+    if cast.dtype.kind in "iub" and not np.array_equal(cast, features):
+        bad = np.asarray(features)[cast != features]
+        raise PolicyNumber(f"the model reads {cast.dtype}; the features hold {bad[0]}, which is none")
+    return cast
+
+
 def _arrays(answer: Any) -> Any:
-    """Tensors as arrays; of single precision or higher, since numpy has no bfloat16."""
+    """Tensors as arrays."""
     if isinstance(answer, list | tuple):
         return tuple(_array(part) for part in answer)
     return _array(answer)
@@ -264,4 +307,4 @@ def _arrays(answer: Any) -> Any:
 
 def _array(tensor: Any) -> Any:
     found = tensor.detach().cpu()
-    return (found if found.element_size() >= 4 or not found.is_floating_point() else found.float()).numpy()
+    return (found.float() if str(found.dtype) == "torch.bfloat16" else found).numpy()  # numpy has no bfloat16

@@ -1,7 +1,8 @@
 """Demonstrations from recorded episodes of other libraries, by the structure that these document.
 
 An episode of T steps has T actions and T + 1 observations, the last of which is where it ended. What is observed is
-turned into a state of the game by a function that the caller gives.
+turned into a state of the game by a function that the caller gives. Fields are read by their names, so that
+``imitation`` itself, which needs old versions of other packages, need not be installed.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def from_imitation(
         No trajectories.
     DemonstrationShape
         Numbers of observations and actions that do not fit together; an episode that is too long, too short, or cut
-        off. The message names it.
+        off; one without the fields, or of which ``state_of`` or ``action_of`` makes nothing. The message names it.
     InvalidDemonstrations
         As for :class:`~mailopt.Demonstrations`.
 
@@ -70,7 +71,7 @@ def from_imitation(
     >>> from_imitation(chain.game, [shown], lambda seen, step: int(seen[0]))
     Demonstrations(1 episode, 3 of 18 (step, state) pairs seen)
     """
-    return _read(game, ((t.obs, t.acts, bool(t.terminal)) for t in trajectories), state_of, action_of, weights)
+    return _read(game, _fields(trajectories, ("obs", "acts", "terminal")), state_of, action_of, weights)
 
 
 def from_minari(
@@ -99,14 +100,36 @@ def from_minari(
         The file is no such file.
     MissingDependency
         h5py, which reads files, is not installed.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> import mailopt as mo
+    >>> from mailopt.interop.trajectories import from_minari
+    >>> chain = mo.scenarios.unvisited_chain(3)
+    >>> shown = SimpleNamespace(
+    ...     observations={"room": np.array([0, 2, 4, 5])}, actions=np.zeros((3, 2), int), terminations=[False] * 3
+    ... )
+    >>> from_minari(chain.game, [shown], lambda seen, step: seen["room"])
+    Demonstrations(1 episode, 3 of 18 (step, state) pairs seen)
     """
     if isinstance(dataset, str | Path):
-        episodes: Iterable[tuple[Any, Any, Any]] = _from_file(Path(dataset))
+        episodes = _from_file(Path(dataset))
     else:
         given = dataset.iterate_episodes() if hasattr(dataset, "iterate_episodes") else dataset
-        episodes = ((e.observations, e.actions, e.terminations) for e in given)
-    ended = ((seen, played, bool(np.asarray(ends)[-1])) for seen, played, ends in episodes)
-    return _read(game, ended, state_of, action_of, weights)
+        episodes = _fields(given, ("observations", "actions", "terminations"))
+    return _read(game, episodes, state_of, action_of, weights)
+
+
+def _fields(episodes: Iterable[Any], names: tuple[str, str, str]) -> Iterator[tuple[Any, Any, Any]]:
+    if not isinstance(episodes, Iterable):
+        raise DemonstrationShape(f"episodes are a {type(episodes).__name__}; give a list of them")
+    for k, episode in enumerate(episodes):
+        missing = [name for name in names if not hasattr(episode, name)]
+        if missing:
+            raise DemonstrationShape(f"episode {k} is a {type(episode).__name__} without {', '.join(missing)}")
+        yield tuple(getattr(episode, name) for name in names)
 
 
 def _from_file(path: Path) -> Iterator[tuple[Any, Any, Any]]:
@@ -136,7 +159,7 @@ def _arrays(stored: Any, h5py: Any) -> Any:
 
 def _read(
     game: MarkovGame,
-    episodes: Iterable[tuple[Any, Any, bool]],
+    episodes: Iterable[tuple[Any, Any, Any]],
     state_of: StateOf,
     action_of: ActionOf | None,
     weights: NumberArray | None,
@@ -144,24 +167,26 @@ def _read(
     check_game(game)
     states: list[list[int]] = []
     joint: list[list[int]] = []
-    ends: list[tuple[int, bool]] = []
-    for k, (seen, played, terminal) in enumerate(episodes):
-        length = _length(played)
-        if length == 0 or _length(seen) != length + 1:
+    lasts: list[tuple[int, bool]] = []
+    for k, (seen, played, ends) in enumerate(episodes):
+        observations, sizes = _lengths(seen), _lengths(played)
+        length = max(sizes, default=0)
+        if length == 0 or sizes != {length} or observations != {length + 1}:
             raise DemonstrationShape(
-                f"episode {k} has {_length(seen)} observations and {length} actions; T actions, at least one, go with "
-                "T + 1 observations"
+                f"episode {k} has {_said(observations)} observations and {_said(sizes)} actions; T actions, at least "
+                "one, go with T + 1 observations"
             )
         if game.horizon is not None and length > game.horizon:
             raise DemonstrationShape(f"episode {k} has {length} steps, the game's horizon is {game.horizon}")
-        states.append([_state(game, state_of(_at(seen, t), t), k, t) for t in range(length)])
+        states.append([_state(game, _at(seen, t), state_of, k, t) for t in range(length)])
         joint.append([_joint(game, _at(played, t), action_of, k, t) for t in range(length)])
         known = game.horizon is None or length < game.horizon
-        ends.append((_state(game, state_of(_at(seen, length), length), k, length) if known else -1, terminal))
+        last = _state(game, _at(seen, length), state_of, k, length) if known else -1
+        lasts.append((last, bool(np.reshape(ends, -1)[-1])))
     if not states:
         raise EmptyDemonstrations("there are no episodes")
     longest = max(map(len, states)) if game.horizon is None else game.horizon
-    for k, (visited, actions, (last, terminal)) in enumerate(zip(states, joint, ends, strict=True)):
+    for k, (visited, actions, (last, terminal)) in enumerate(zip(states, joint, lasts, strict=True)):
         missing = longest - len(visited)
         if missing:
             visited.extend([last] * missing)
@@ -173,7 +198,7 @@ def _staying(game: MarkovGame, state: int, step: int, terminal: bool, episode: i
     """Return a joint action with which the state stays where it is, from a step on."""
     where = f"episode {episode} ends after {step} of {longest} steps in {game.state_name(state)}"
     if not terminal:
-        raise DemonstrationShape(f"{where}, cut off; leave it out, or choose a shorter horizon")
+        raise DemonstrationShape(f"{where}, cut off; leave it out, or cut all episodes, and the horizon, to one length")
     steps = range(step, longest) if len(game.kernels) > 1 else range(1)
     here = np.array([state])
     for action in np.flatnonzero(game.joint_legal[state]):
@@ -182,7 +207,11 @@ def _staying(game: MarkovGame, state: int, step: int, terminal: bool, episode: i
     raise DemonstrationShape(f"{where}, where the game goes on: no joint action stays there for ever")
 
 
-def _state(game: MarkovGame, state: Any, episode: int, step: int) -> int:
+def _state(game: MarkovGame, seen: Any, state_of: StateOf, episode: int, step: int) -> int:
+    try:
+        state = state_of(seen, step)
+    except Exception as error:
+        raise DemonstrationShape(f"episode {episode}, step {step}: state_of raised {error!r}") from error
     if not isinstance(state, int | np.integer) or isinstance(state, bool) or not 0 <= state < game.num_states:
         raise DemonstrationShape(
             f"episode {episode}, step {step}: state_of returned {state!r:.80}; a state is an integer 0 to "
@@ -192,7 +221,12 @@ def _state(game: MarkovGame, state: Any, episode: int, step: int) -> int:
 
 
 def _joint(game: MarkovGame, action: Any, action_of: ActionOf | None, episode: int, step: int) -> int:
-    given = np.asarray(action if action_of is None else action_of(action))
+    try:
+        given = np.asarray(action if action_of is None else action_of(action))
+    except Exception as error:
+        raise DemonstrationShape(
+            f"episode {episode}, step {step}: action_of made nothing of {action!r:.80}: {error!r}"
+        ) from error
     fits = given.dtype.kind in "iu" and (given.size == 1 or given.shape == (game.num_agents,))
     counts = (game.num_joint_actions,) if given.size == 1 and game.num_agents > 1 else game.actions
     if not fits or (given.reshape(-1) < 0).any() or (given.reshape(-1) >= np.array(counts)).any():
@@ -203,12 +237,16 @@ def _joint(game: MarkovGame, action: Any, action_of: ActionOf | None, episode: i
     return int(given.reshape(-1)[0]) if given.size == 1 else game.joint_index([int(a) for a in given])
 
 
-def _length(recorded: Any) -> int:
-    if isinstance(recorded, Mapping):
-        return min((_length(part) for part in recorded.values()), default=0)
-    if isinstance(recorded, tuple):
-        return min((_length(part) for part in recorded), default=0)
-    return len(recorded)
+def _lengths(recorded: Any) -> set[int]:
+    """Numbers of steps of recorded arrays; one number, if all is well."""
+    if isinstance(recorded, Mapping | tuple):
+        parts = recorded.values() if isinstance(recorded, Mapping) else recorded
+        return {length for part in parts for length in _lengths(part)}
+    return {len(recorded)} if hasattr(recorded, "__len__") and getattr(recorded, "ndim", 1) > 0 else set()
+
+
+def _said(lengths: set[int]) -> str:
+    return " or ".join(map(str, sorted(lengths))) or "no"
 
 
 def _at(recorded: Any, step: int) -> Any:

@@ -19,6 +19,7 @@ from mailopt.interop.pettingzoo import UnrolledEnvironment, unroll
 from tests.interop.environments import Corridor
 
 GOOFSPIEL = "goofspiel(num_cards=4,imp_info=False,points_order=descending)"
+torch.set_num_threads(1)  # small networks are slow on several
 
 
 class Network(torch.nn.Module):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import warnings
@@ -17,6 +18,7 @@ import pytest
 import skl2onnx
 import stable_baselines3
 import torch
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
@@ -199,6 +201,44 @@ def test_answers_that_are_no_policy(answer: Any, options: Any, error: type[Excep
         tabulate(make_game(), lambda x: answer(probabilities), features(), **options)
 
 
+@pytest.mark.parametrize("batch_size", [2, 7])
+def test_a_list_of_heads_is_not_taken_for_joint_actions(batch_size: int) -> None:
+    square = mo.MarkovGame(
+        np.zeros((STATES, 4), dtype=int), np.zeros((2, STATES, 4)), np.eye(STATES)[0], (2, 2), horizon=1
+    )
+    heads: list[Any] = [linear(2, 0), linear(2, 1)]
+    policy = tabulate(square, lambda x: tuple(x @ w for w in heads), features(), outputs="logits")
+    expected = mo.CorrelatedPolicy.product([softmax(features() @ w) for w in heads])
+    np.testing.assert_allclose(policy.probabilities, expected.probabilities, rtol=1e-14)
+    # of two states, two heads of two actions have the shape of two joint tables
+    with pytest.raises(errors.PolicyShape, match=r"state 0 .*a list of arrays; make it a tuple"):
+        tabulate(square, lambda x: [x @ w for w in heads], features(), outputs="logits", batch_size=batch_size)
+    rows = tabulate(square, lambda x: [np.full(4, 0.25) for _ in x], features())  # one row for each state is no head
+    np.testing.assert_array_equal(rows.probabilities, np.full((STATES, 4), 0.25))
+
+
+def test_nobody_has_a_choice_anywhere() -> None:
+    game = mo.MarkovGame(np.zeros((1, 1), dtype=int), np.zeros((2, 1, 1)), [1.0], (1, 1), horizon=3)
+    asked: list[Any] = []
+    for stationary, shape in ((True, (1, 1)), (False, (3, 1, 1))):
+        inputs = np.full((1, 2) if stationary else (3, 1, 2), np.nan)
+        policy = tabulate(game, asked.append, inputs, stationary=stationary)
+        np.testing.assert_array_equal(policy.probabilities, np.ones(shape))
+    assert not asked
+
+
+@pytest.mark.parametrize("model", [LogisticRegression(), RandomForestClassifier(), None, "model"])
+def test_what_is_no_function(model: Any) -> None:
+    with pytest.raises(errors.InvalidPolicy, match=f"a {type(model).__name__} is no function; see from_torch"):
+        tabulate(make_game(), model, features())
+
+
+def test_a_tensor_with_gradients_is_a_typed_error() -> None:
+    network = torch.nn.Linear(WIDTH, JOINT, dtype=torch.float64)
+    with pytest.raises(errors.PolicyShape, match=r"state 0 \(room 0\) and 6 others: the Tensor .*detach"):
+        tabulate(make_game(), lambda x: network(torch.as_tensor(x)), features(), outputs="logits")
+
+
 def test_steps_are_named() -> None:
     def model(x: Any) -> Any:
         model.calls += 1  # type: ignore[attr-defined]
@@ -252,6 +292,29 @@ def test_torch(dtype: Any) -> None:
         np.testing.assert_allclose(direct.probabilities, policy.probabilities, rtol=1e-5)
 
 
+def test_torch_probabilities_of_half_precision() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(WIDTH, JOINT), torch.nn.Softmax(dim=1)).half()
+    policy = tabulate(make_game(), from_torch(network), features())
+    with torch.no_grad():
+        raw = network(torch.as_tensor(features(), dtype=torch.float16)).double().numpy()
+    sums = raw.sum(axis=1, keepdims=True)
+    assert np.abs(sums - 1).max() > 1e-5  # too far off for single precision
+    np.testing.assert_allclose(policy.probabilities, raw / sums, rtol=1e-14)
+
+
+def test_torch_without_parameters_reads_the_features_as_they_are() -> None:
+    class Last(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return x
+
+    inputs = np.random.default_rng(5).normal(size=(STATES, JOINT))
+    policy = tabulate(make_game(), from_torch(Last()), inputs, outputs="logits")
+    np.testing.assert_allclose(policy.probabilities, softmax(inputs), rtol=1e-14)
+    words = tabulate(make_game(), from_torch(torch.nn.Embedding(STATES, JOINT)), np.arange(STATES), outputs="logits")
+    assert words.probabilities.shape == (STATES, JOINT)  # integers stay integers
+
+
 def test_torch_heads_and_modes() -> None:
     torch.manual_seed(0)
     network = Heads()
@@ -301,8 +364,14 @@ def test_sklearn_of_several_outputs() -> None:
     policy = tabulate(make_game(), from_sklearn(classifier, ACTIONS), features())
     expected = mo.CorrelatedPolicy.product(classifier.predict_proba(features()))
     np.testing.assert_allclose(policy.probabilities, expected.probabilities, rtol=1e-12)
-    with pytest.raises(errors.PolicyShape, match="2 outputs, 3 numbers"):
+    with pytest.raises(errors.PolicyShape, match=r"has 2 outputs; give a list .*, not \(2, 3, 4\)"):
         from_sklearn(classifier, (2, 3, 4))
+    with pytest.raises(errors.PolicyShape, match=r"2 outputs; .*, not 6"):
+        from_sklearn(classifier, 6)
+    with pytest.raises(errors.PolicyShape, match=r"one output; give one number of actions, not \(2, 3\)"):
+        from_sklearn(LogisticRegression().fit(inputs, labels[:, 0]), ACTIONS)
+    by_array = tabulate(make_game(), from_sklearn(classifier, np.array(ACTIONS)), features())
+    np.testing.assert_array_equal(by_array.probabilities, policy.probabilities)
 
 
 def test_classifiers_that_are_no_policies() -> None:
@@ -323,8 +392,8 @@ def test_classifiers_that_are_no_policies() -> None:
 class Rooms(gymnasium.Env):  # type: ignore[misc]
     """Something for stable-baselines3 to be made for."""
 
-    def __init__(self, actions: Any) -> None:
-        self.observation_space = gymnasium.spaces.Box(-9, 9, (WIDTH,), dtype=np.float64)
+    def __init__(self, actions: Any, observations: Any = None) -> None:
+        self.observation_space = observations or gymnasium.spaces.Box(-9, 9, (WIDTH,), dtype=np.float64)
         self.action_space = actions
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
@@ -367,6 +436,22 @@ def test_stable_baselines3_of_agents_and_of_values() -> None:
         from_stable_baselines3("model")
 
 
+def test_stable_baselines3_of_numbered_states() -> None:
+    rooms = Rooms(gymnasium.spaces.Discrete(JOINT), gymnasium.spaces.Discrete(STATES))
+    model = stable_baselines3.A2C("MlpPolicy", rooms, seed=0)
+    policy = tabulate(make_game(), from_stable_baselines3(model), np.arange(STATES))
+    for s in range(STATES):
+        alone = model.policy.get_distribution(model.policy.obs_to_tensor(s)[0]).distribution.probs[0]
+        np.testing.assert_allclose(policy.probabilities[s], alone.detach().numpy(), rtol=1e-5)
+    assert np.ptp(policy.probabilities, axis=0).max() > 1e-3  # it tells the states apart
+    with pytest.raises(errors.PolicyNumber, match=r"state 0 \(room 0\) .*reads int64; the features hold 0\.5"):
+        tabulate(make_game(), from_stable_baselines3(model), np.arange(STATES) + 0.5)
+    both = gymnasium.spaces.Dict(a=gymnasium.spaces.Box(0, 1, (2,)))
+    model = stable_baselines3.A2C("MultiInputPolicy", Rooms(gymnasium.spaces.Discrete(JOINT), both))
+    with pytest.raises(errors.InvalidPolicy, match="the model observes Dict"):
+        from_stable_baselines3(model)
+
+
 def linear_onnx(weights: Any, names: list[str]) -> bytes:
     """An ONNX graph x -> x W_k for each name."""
     nodes = [onnx.helper.make_node("MatMul", ["x", f"w{k}"], [name]) for k, name in enumerate(names)]
@@ -404,6 +489,26 @@ def test_onnx(tmp_path: Path) -> None:
     np.testing.assert_allclose(policy.probabilities, mo.CorrelatedPolicy.product(own).probabilities, rtol=1e-5)
     one = from_onnx(heads, "bob")(features())
     assert one.shape == (STATES, 3)
+
+
+def test_onnx_of_integers() -> None:
+    weights = linear(JOINT).astype(np.float32)
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Gather", ["w", "x"], ["y"])],
+        "policy",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.INT64, ["batch"])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["batch", JOINT])],
+        [onnx.numpy_helper.from_array(weights, "w")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    numbers = np.arange(STATES) % WIDTH
+    policy = tabulate(make_game(), from_onnx(model.SerializeToString()), numbers.astype(float), outputs="logits")
+    np.testing.assert_allclose(policy.probabilities, softmax(weights[numbers].astype(float)), rtol=1e-12)
+    for wrong in (0.5, np.nan, 1e30):
+        inputs = numbers.astype(float)
+        inputs[2] = wrong
+        with pytest.raises(errors.PolicyNumber, match=re.escape(f"reads int64; the features hold {wrong}")):
+            tabulate(make_game(), from_onnx(model.SerializeToString()), inputs, outputs="logits")
 
 
 def test_onnx_of_sklearn() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -66,22 +67,28 @@ def test_imitation() -> None:
     same(from_imitation(unrolled.game, named, state_of(unrolled), lambda a: a.astype(int)), shown)
 
 
-@pytest.mark.parametrize("dictionary", [False, True])
-def test_minari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dictionary: bool) -> None:
+@pytest.mark.parametrize("kind", ["array", "dictionary", "tuple"])
+def test_minari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     unrolled = corridor()
     shown, kept = recorded(unrolled, 12)
-    box: Any = gymnasium.spaces.Box(0, 9, (4,), dtype=np.float64)
-    cut = gymnasium.spaces.Box(0, 9, (2,), dtype=np.float64)
+    cut: Any = gymnasium.spaces.Box(0, 9, (2,), dtype=np.float64)
+    spaces = {
+        "array": gymnasium.spaces.Box(0, 9, (4,), dtype=np.float64),
+        "dictionary": gymnasium.spaces.Dict(left=cut, right=cut),
+        "tuple": gymnasium.spaces.Tuple([cut, cut]),
+    }
+    single = gymnasium.spaces.Discrete(3)
     buffers = []
     for seen, acts, ended in kept:
         ends = np.zeros(len(acts), dtype=bool)
         ends[-1] = ended
-        observations: Any = {"left": list(seen[:, :2]), "right": list(seen[:, 2:])} if dictionary else list(seen)
+        left, right = list(seen[:, :2]), list(seen[:, 2:])
+        observations: Any = {"array": list(seen), "dictionary": {"left": left, "right": right}, "tuple": (left, right)}
         buffers.append(
             EpisodeBuffer(
-                observations=observations,
-                actions=list(acts),
+                observations=observations[kind],
+                actions=tuple(acts.T.tolist()) if kind == "tuple" else list(acts),
                 rewards=[0.0] * len(acts),
                 terminations=list(ends),
                 truncations=list(~ends & (np.arange(len(ends)) == len(ends) - 1)),
@@ -91,14 +98,17 @@ def test_minari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dictionary: boo
         dataset = minari.create_dataset_from_buffers(
             "corridor/test-v0",
             buffers,
-            observation_space=gymnasium.spaces.Dict(left=cut, right=cut) if dictionary else box,
-            action_space=gymnasium.spaces.MultiDiscrete([3, 3]),
+            observation_space=spaces[kind],
+            action_space=gymnasium.spaces.Tuple([single] * 2)
+            if kind == "tuple"
+            else gymnasium.spaces.MultiDiscrete([3, 3]),
             data_format="hdf5",
         )
     find = state_of(unrolled)
 
     def lookup(seen: Any, step: int) -> int:
-        return int(find(np.concatenate([seen["left"], seen["right"]]) if dictionary else seen, step))
+        parts = [seen["left"], seen["right"]] if kind == "dictionary" else list(seen)
+        return int(find(seen if kind == "array" else np.concatenate(parts), step))
 
     same(from_minari(unrolled.game, dataset, lookup), shown)
     same(from_minari(unrolled.game, list(dataset.iterate_episodes()), lookup), shown)
@@ -115,6 +125,12 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         from_minari(game, bad, lambda seen, step: 0)
     with pytest.raises(FileNotFoundError):
         from_minari(game, tmp_path / "other.hdf5", lambda seen, step: 0)
+
+
+def test_files_need_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(errors.MissingDependency, match=r"h5py is not installed: pip install 'mailopt\[learned\]'"):
+        from_minari(corridor().game, tmp_path / "main_data.hdf5", lambda seen, step: 0)
 
 
 def test_discounted_episodes_are_continued_to_the_longest() -> None:
@@ -139,6 +155,9 @@ def test_discounted_episodes_are_continued_to_the_longest() -> None:
     [
         ({"obs": [0, 1]}, r"episode 0 has 2 observations and 2 actions"),
         ({"acts": [], "obs": [0]}, "at least one"),
+        ({"obs": 0}, "has no observations and 2 actions"),
+        ({"obs": {"a": [0, 0, 1], "b": [0, 0]}}, "has 2 or 3 observations and 2 actions"),
+        ({"obs": [0, "door", 1]}, r"episode 0, step 1: state_of raised ValueError"),
         ({"terminal": False}, r"episode 0 ends after 2 of 4 steps in terminal, cut off"),
         ({"obs": [0, 1, 0]}, r"where the game goes on"),
         ({"obs": [0, 1, 99]}, r"episode 0, step 2: state_of returned 99"),
@@ -153,7 +172,27 @@ def test_episodes_that_do_not_fit(changed: dict[str, Any], message: str) -> None
     unrolled = corridor()
     episode: dict[str, Any] = {"obs": [0, 1, unrolled.game.num_states - 1], "acts": [4, 4], "terminal": True}
     with pytest.raises(errors.DemonstrationShape, match=message):
-        from_imitation(unrolled.game, [SimpleNamespace(**(episode | changed))], lambda seen, step: seen)
+        from_imitation(
+            unrolled.game,
+            [SimpleNamespace(**(episode | changed))],
+            lambda seen, step: int(seen) if isinstance(seen, str) else seen,
+        )
+
+
+def test_what_are_no_episodes() -> None:
+    game = corridor().game
+    fine = SimpleNamespace(obs=[0, 0], acts=[0], terminal=True)
+    with pytest.raises(errors.DemonstrationShape, match="episode 1 is a SimpleNamespace without obs, terminal"):
+        from_imitation(game, [fine, SimpleNamespace(acts=[0])], lambda seen, step: 0)
+    with pytest.raises(errors.DemonstrationShape, match="episode 0 is a dict without observations, actions"):
+        from_minari(game, [{"observations": [0, 0]}], lambda seen, step: 0)
+    with pytest.raises(errors.DemonstrationShape, match="episodes are a int"):
+        from_minari(game, 3, lambda seen, step: 0)
+    empty = SimpleNamespace(observations=[0], actions=[], terminations=[])
+    with pytest.raises(errors.DemonstrationShape, match="episode 0 has 1 observations and 0 actions"):
+        from_minari(game, [empty], lambda seen, step: 0)
+    with pytest.raises(errors.DemonstrationShape, match=r"episode 0, step 0: action_of made nothing of 0: KeyError"):
+        from_imitation(game, [fine], lambda seen, step: 0, lambda action: {}[action])
 
 
 def test_nothing_and_the_impossible() -> None:
