@@ -31,7 +31,7 @@ from mailopt.games.policy import CorrelatedPolicy, check_policy
 
 _CHUNK = 2**22  # entries of rows that are filled up at once
 _SWEEPS = 100_000
-_SETTLED = 1e-9  # relative change of a discounted bound at which to stop
+_SETTLED = 1e-8  # of the largest value there may be: how far a discounted bound may be from the best one
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -358,28 +358,35 @@ class _Bounds:
     def recursion(
         self, step: Callable[[int, FloatArray], FloatArray], count: int, side: int, low: float, high: float
     ) -> FloatArray:
-        """Go backwards from nothing; discounted, from the trivial bound, which every sweep improves on.
-
-        Operators are monotone, so that a discounted bound is valid wherever it is stopped.
-        """
+        """Go backwards from nothing; discounted, from what :meth:`forever` finds."""
         table = np.zeros((self.stages + 1, count, self.shape.num_states))
+        later = range(self.stages)
         if self.shape.horizon is None:
-            mass = self.shape.occupancy_mass
-            last = np.full(table.shape[1:], (high if side > 0 else low) / mass)
-            scale = max(abs(high), abs(low)) / mass
-            for _ in range(_SWEEPS):
-                better = step(self.stages - 1, last) + side * self.slack
-                better = np.minimum(better, last) if side > 0 else np.maximum(better, last)
-                moved, last = float(np.abs(better - last).max(initial=0.0)), better
-                if moved <= _SETTLED * scale * mass:
-                    break
-            table[self.stages] = table[self.stages - 1] = last
+            table[self.stages - 1 :] = self.forever(lambda ahead: step(self.stages - 1, ahead), count, side, low, high)
             later = range(self.stages - 1)
-        else:
-            later = range(self.stages)
         for h in reversed(later):
             table[h] = step(h, table[h + 1]) + side * self.slack
         return table
+
+    def forever(
+        self, step: Callable[[FloatArray], FloatArray], count: int, side: int, low: float, high: float
+    ) -> FloatArray:
+        """Bound the fixed point V* of a discounted step T, monotone and with T(V + c) = T V + gamma c, (K, S).
+
+        If V' bounds T V from above, V* <= V' + gamma / (1 - gamma) max(V' - V), for any V at all; likewise from below.
+        """
+        mass, last = self.shape.occupancy_mass, np.zeros((count, self.shape.num_states))
+        bound = np.full(last.shape, np.inf)
+        tail, largest = self.factor / mass, max(abs(low), abs(high)) / mass
+        for _ in range(_SWEEPS):
+            better = side * step(last) + self.slack
+            change = better - side * last
+            most, least = change.max(axis=1, keepdims=True), change.min(axis=1, keepdims=True)
+            bound = np.minimum(bound, better + tail * most + self.slack / mass)
+            last = side * better
+            if (tail * (most - least) <= _SETTLED * largest + self.slack).all():
+                break
+        return side * bound
 
 
 def _filled(lower: FloatArray, upper: FloatArray, values: FloatArray) -> FloatArray:

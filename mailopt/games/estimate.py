@@ -28,13 +28,14 @@ from mailopt.errors import (
     MalformedFile,
 )
 from mailopt.games import storage
-from mailopt.games.game import MarkovGame, flatten_joint
+from mailopt.games.game import MarkovGame, flatten_joint, read_actions
 from mailopt.games.kernels import DeterministicKernel, SparseKernel
-from mailopt.games.numbers import BoolArray, FloatArray, IntArray
+from mailopt.games.numbers import GAME, BoolArray, FloatArray, IntArray, as_given, read_array, read_numbers
 
 Unvisited = Literal["error", "stay"]
 _FORMAT = ("mailopt.estimated_game", 1)
 _KINDS = ("observed", "deterministic", "known")
+_OFF = 1e-9  # relative error that quantiles of the beta distribution may have
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,8 +60,6 @@ class EstimatedGame:
         ``"observed"`` (noisy), ``"deterministic"`` or ``"known"``.
     reward_range
         Lowest and highest reward that there may be; None where rewards are known.
-    initial
-        The initial distribution, known or the frequencies of first states, (S,).
     num_starts
         Number of first states seen; None if the distribution is known.
     num_transitions
@@ -76,7 +75,6 @@ class EstimatedGame:
     reward_means: FloatArray
     rewards: str
     reward_range: tuple[float, float] | None
-    initial: FloatArray
     num_starts: int | None
     num_transitions: int
     confidence: float
@@ -87,6 +85,11 @@ class EstimatedGame:
         """How often each joint action was played in each state, (T, S, A)."""
         sums = [np.asarray(matrix.sum(axis=1)) for matrix in self.counts]
         return np.stack(sums).astype(np.int64).reshape(len(sums), *self.shape.joint_legal.shape)
+
+    @property
+    def starts(self) -> FloatArray:
+        """How often each state was a first one, (S,), up to rounding; 0 if the initial distribution is known."""
+        return np.asarray(self.shape.initial_distribution * (self.num_starts or 0))
 
     @cached_property
     def unseen(self) -> BoolArray:
@@ -109,23 +112,21 @@ class EstimatedGame:
         It carries the mark ``estimated_from`` with the number of transitions. A pair that was never seen stays where it
         is, with reward 0, if ``unvisited`` is ``"stay"``.
         """
-        states, joint = self.shape.joint_legal.shape
-        kernels = []
+        joint, kernels = self.shape.num_joint_actions, []
         for matrix, unseen in zip(self.counts, self.unseen, strict=True):
             sums = np.asarray(matrix.sum(axis=1)).ravel()
             frequencies = sparse.diags_array(1.0 / np.where(sums > 0, sums, 1.0)) @ matrix
             rows = np.flatnonzero(unseen.ravel())
             stay = sparse.coo_array((np.ones(rows.size), (rows, rows // joint)), shape=matrix.shape)
             kernels.append(SparseKernel(sparse.csr_array(frequencies + stay)))
-        assert states == self.shape.num_states
         game = self.shape
         return MarkovGame(
             kernels if len(kernels) > 1 else kernels[0],
             self.reward_means if len(self.reward_means) > 1 else self.reward_means[0],
-            self.initial,
+            as_given(game.initial, game.exact_initial),
             game.actions,
             horizon=game.horizon,
-            discount=game.discount,
+            discount=game.discount if game.exact_discount is None else game.exact_discount,
             legal=game.legal,
             state_names=game.state_names,
             agent_names=game.agent_names,
@@ -179,8 +180,7 @@ class EstimatedGame:
         if self.num_starts is None:
             known = self.shape.initial_distribution
             return known, known
-        counts = np.rint(self.initial * self.num_starts)
-        return binomial_bounds(counts, np.array(float(self.num_starts)), self._levels["start"])
+        return binomial_bounds(np.rint(self.starts), np.array(float(self.num_starts)), self._levels["start"])
 
     @cached_property
     def reward_bounds(self) -> tuple[FloatArray, FloatArray]:
@@ -198,6 +198,7 @@ class EstimatedGame:
         if self.rewards == "observed":
             many = np.maximum(n, 1.0)
             radius = (high - low) * np.sqrt(np.log(2 * many * (many + 1) / self._levels["reward"]) / (2 * many))
+            radius += (many + 8) * 2.0**-52 * max(abs(low), abs(high))  # of summing up in doubles
         legal = self.shape.joint_legal
         lower = np.where(seen, np.maximum(self.reward_means - radius, low), low)
         upper = np.where(seen, np.minimum(self.reward_means + radius, high), high)
@@ -222,7 +223,6 @@ class EstimatedGame:
             "num_counts": np.int64(len(self.counts)),
             "reward_means": self.reward_means,
             "rewards": np.array(self.rewards),
-            "initial": self.initial,
             "num_transitions": np.int64(self.num_transitions),
             "confidence": np.array(self.confidence),
             "unvisited": np.array(self.unvisited),
@@ -252,43 +252,69 @@ def load_estimated_game(path: str | Path) -> EstimatedGame:
         shape = read_game(fields.part("shape_"))
         counts = []
         for k in range(fields.take_integer("num_counts")):
-            parts = [fields.take(f"counts_{k}_{part}", "iuf", 1) for part in ("data", "indices", "indptr")]
+            parts = [fields.take(f"counts_{k}_{part}", "iu", 1).copy() for part in ("data", "indices", "indptr")]
             try:
                 matrix = sparse.csr_array(tuple(parts), shape=(shape.joint_legal.size, shape.num_states))
                 matrix.check_format(full_check=True)
             except ValueError as error:
                 raise MalformedFile(f"counts_{k} is no sparse matrix: {error}") from None
+            if not matrix.has_canonical_format:
+                raise MalformedFile(f"counts_{k} has a row whose successors are not ascending")
             counts.append(matrix)
         known = "reward_range" not in fields
-        low, high = (0.0, 0.0) if known else fields.take("reward_range", "f", 1).tolist()
+        ends = () if known else tuple(fields.take("reward_range", "f", 1).tolist())
         found = EstimatedGame(
             shape,
             tuple(counts),
             fields.take("reward_means", "f", 4),
             str(fields.take("rewards", "U", 0)),
-            None if known else (low, high),
-            fields.take("initial", "f", 1),
+            None if known else ends,
             fields.take_integer("num_starts") if "num_starts" in fields else None,
             fields.take_integer("num_transitions"),
             float(fields.take("confidence", "f", 0)),
             str(fields.take("unvisited", "U", 0)),
         )
         fields.finish()
-        total = sum(int(matrix.sum()) for matrix in counts)
-        sound = all((matrix.data >= 0).all() for matrix in counts) and total == found.num_transitions
-        if not sound or found.rewards not in _KINDS or not 0 < found.confidence < 1:
-            raise MalformedFile(
-                f"{total} counts, {found.num_transitions} transitions, {found.rewards!r} rewards or confidence "
-                f"{found.confidence} make no sense"
-            )
+        _check_read(found)
     return found
+
+
+def _check_read(found: EstimatedGame) -> None:
+    """Raise unless what was read from a file fits together."""
+    game, means, known = found.shape, found.reward_means, found.reward_range is None
+    stages, total = len(found.counts), sum(int(matrix.sum()) for matrix in found.counts)
+    lengths = {1, stages} if not known else {1, game.horizon or 1}
+    ends = (-math.inf, math.inf) if found.reward_range is None else found.reward_range
+    seen = game.joint_legal if known else np.asarray(found.visits > 0)[:, None]
+    problems = {
+        "counts": stages not in (1, game.horizon or 1)
+        or total != found.num_transitions
+        or not all((matrix.data > 0).all() for matrix in found.counts)
+        or bool((found.visits[:, ~game.joint_legal] > 0).any()),
+        "rewards": found.rewards not in _KINDS or known != (found.rewards == "known"),
+        "reward_range": len(ends) != 2 or not ends[0] <= ends[1] or (not known and not np.isfinite(ends).all()),
+        "reward_means": len(means) not in lengths
+        or means.shape[1:] != (game.num_agents, *game.joint_legal.shape)
+        or not np.isfinite(means).all(),
+        "num_starts": found.num_starts is not None
+        and (found.num_starts < 1 or np.abs(found.starts - np.rint(found.starts)).max() > 1e-6),
+        "confidence": not 0 < found.confidence < 1,
+        "unvisited": found.unvisited not in ("error", "stay")
+        or (found.unvisited == "error" and bool(found.unseen.any())),
+    }
+    wrong = next((name for name, bad in problems.items() if bad), None)
+    if wrong is None and not known:
+        wrong = None if ((ends[0] <= means) & (means <= ends[1]) | ~seen).all() else "reward_means"
+    if wrong is not None:
+        raise MalformedFile(f"{wrong} of the estimated game do not fit the rest of the file")
 
 
 def binomial_bounds(counts: FloatArray, trials: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
     """Clopper-Pearson bounds of probabilities, for any number of trials at once.
 
     At n trials the level is ``level / (n (n + 1))``, which sums to ``level`` over all n, so that the bounds hold
-    whatever decided how many trials there were. Source: Clopper and Pearson, Biometrika 26 (1934).
+    whatever decided how many trials there were. Source: Clopper and Pearson, Biometrika 26 (1934). They are moved
+    outwards by 1e-9 of themselves, more than quantiles of the beta distribution are off by.
     """
     k, n = np.broadcast_arrays(np.asarray(counts, dtype=np.float64), np.asarray(trials, dtype=np.float64))
     alpha = level / np.maximum(n * (n + 1.0), 1.0)
@@ -299,7 +325,7 @@ def binomial_bounds(counts: FloatArray, trials: FloatArray, level: float) -> tup
     upper[none] = -np.expm1(np.log(alpha[none] / 2) / n[none])
     rest = missed & (k > 0)
     upper[rest] = stats.beta.isf(alpha[rest] / 2, k[rest] + 1, n[rest] - k[rest])
-    return lower, upper
+    return lower * (1.0 - _OFF), np.minimum(upper * (1.0 + _OFF), 1.0)
 
 
 def estimate_game(
@@ -339,16 +365,17 @@ def estimate_game(
     else:
         if rewards is None or reward_range is None:
             raise InvalidOption("rewards need reward_range=(lowest, highest) that there may be; or give known_rewards")
-        low, high = (float(bound) for bound in reward_range)
-        if not -math.inf < low <= high < math.inf:
+        ends, _ = read_numbers(reward_range, GAME, "reward_range", ("end",))
+        if ends.shape != (2,) or ends[0] > ends[1]:
             raise InvalidOption(f"reward_range is {reward_range}; give two finite numbers, the lower first")
+        low, high = (float(end) for end in ends)
         kind = "deterministic" if deterministic_rewards else "observed"
         means = log.rewards(rewards, visits, low, high, deterministic=deterministic_rewards)
         reward_range = (low, high)
     estimated = EstimatedGame(
-        game, counts, means, kind, reward_range, start, num_starts, log.length, float(confidence), unvisited
+        game, counts, means, kind, reward_range, num_starts, log.length, float(confidence), unvisited
     )
-    for array in (estimated.visits, estimated.unseen, means, start):
+    for array in (estimated.visits, estimated.unseen, means):
         array.setflags(write=False)
     if unvisited == "error" and estimated.unseen.any():
         places = [tuple(int(k) for k in place) for place in np.argwhere(estimated.unseen)[:3]]
@@ -394,7 +421,7 @@ class _Log:
             )
 
     def _joint(self, given: npt.ArrayLike) -> IntArray:
-        array = np.asarray(given)
+        array = read_array(given, GAME, "joint_actions")
         if array.ndim == 2 and array.shape == (self.length, self.game.num_agents):
             own = [
                 _indices(array[:, i], f"actions of {self.game.agent_name(i)}", self.length, n)
@@ -422,7 +449,7 @@ class _Log:
         self, given: npt.ArrayLike, visits: FloatArray, low: float, high: float, *, deterministic: bool
     ) -> FloatArray:
         """Mean rewards (T, m, S, A), 0 where there are none."""
-        array = np.asarray(given, dtype=np.float64)
+        array, _ = read_numbers(given, GAME, "rewards of the log", ("row", "agent"))
         if array.shape != (self.length, self.game.num_agents):
             raise GameShape(
                 f"rewards have shape {array.shape}, expected one of each agent in each row of the log, "
@@ -451,16 +478,17 @@ class _Log:
         return np.ascontiguousarray(np.moveaxis(flat.reshape(*visits.shape, -1), -1, 1))
 
 
-def _blank(num_states: int, actions: Sequence[int], initial: FloatArray, shape: dict[str, Any]) -> MarkovGame:
+def _blank(num_states: int, actions: Sequence[int], initial: npt.ArrayLike, shape: dict[str, Any]) -> MarkovGame:
     """Return a game of this shape in which nothing happens."""
-    joint = max(int(np.prod(actions)), 1)
+    counts = read_actions(actions)
+    joint = math.prod(counts)
     stays = np.repeat(np.arange(num_states)[:, None], joint, axis=1)
-    return MarkovGame(DeterministicKernel(stays), np.zeros((np.size(actions), *stays.shape)), initial, actions, **shape)
+    return MarkovGame(DeterministicKernel(stays), np.zeros((len(counts), *stays.shape)), initial, counts, **shape)
 
 
 def _read_initial(
     initial: npt.ArrayLike | None, initial_states: npt.ArrayLike | None, num_states: int
-) -> tuple[FloatArray, int | None]:
+) -> tuple[npt.ArrayLike, int | None]:
     if not isinstance(num_states, int | np.integer) or num_states < 1:
         raise GameShape(f"num_states is {num_states!r}; give an integer of at least 1")
     if (initial is None) == (initial_states is None):
@@ -468,14 +496,14 @@ def _read_initial(
             "give either initial=, the initial distribution, or initial_states=, first states of episodes"
         )
     if initial is not None:
-        return np.array(initial, dtype=np.float64), None
+        return initial, None
     starts = _indices(initial_states, "initial_states", None, num_states)
     return np.bincount(starts, minlength=num_states) / starts.size, starts.size
 
 
 def _indices(given: Any, what: str, length: int | None, most: int) -> IntArray:
     """Read integers 0 to most - 1."""
-    array = np.asarray(given)
+    array = read_array(given, GAME, what)
     if (
         array.ndim != 1
         or array.dtype.kind not in "iu"
@@ -488,5 +516,6 @@ def _indices(given: Any, what: str, length: int | None, most: int) -> IntArray:
         )
     bad = np.flatnonzero((array < 0) | (array >= most))
     if bad.size:
-        raise GameNumber(f"row {bad[0]} of {what} is {array[bad[0]]}; expected an integer from 0 to {most - 1}")
+        unseen = "; leave out rows whose successor was not seen" if what == "next_states" else ""
+        raise GameNumber(f"row {bad[0]} of {what} is {array[bad[0]]}; expected an integer from 0 to {most - 1}{unseen}")
     return array.astype(np.int64)

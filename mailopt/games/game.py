@@ -134,7 +134,7 @@ class MarkovGame:
         action_names: Sequence[Sequence[str]] | None = None,
         estimated_from: int | None = None,
     ) -> None:
-        counts = _read_actions(actions)
+        counts = read_actions(actions)
         steps, factor, exact_factor = _read_horizon(horizon, discount)
         start, exact_start = read_numbers(initial, GAME, "initial distribution", ("state",))
         if start.ndim != 1 or start.size == 0:
@@ -475,13 +475,16 @@ class MarkovGame:
 
 def check_game(game: object) -> None:
     """Raise :class:`~mailopt.errors.InvalidGame` unless this is a game."""
-    if hasattr(game, "point_estimate"):
+    if isinstance(game, MarkovGame):
+        return
+    from mailopt.games.estimate import EstimatedGame  # noqa: PLC0415 - it imports this module
+
+    if isinstance(game, EstimatedGame):
         raise InvalidGame(
             "the game is an EstimatedGame, known from logged transitions only: mo.estimated_values, estimated_regret "
             "and estimated_regret_gap enclose what holds in the true game; .point_estimate() is a MarkovGame"
         )
-    if not isinstance(game, MarkovGame):
-        raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
+    raise InvalidGame(f"the game is a {type(game).__name__}; give a MarkovGame")
 
 
 def _read_mark(estimated_from: int | None) -> int | None:
@@ -509,7 +512,8 @@ def split_joint(index: int, counts: Sequence[int]) -> tuple[int, ...]:
     return tuple(reversed(parts))
 
 
-def _read_actions(actions: Sequence[int]) -> tuple[int, ...]:
+def read_actions(actions: Sequence[int]) -> tuple[int, ...]:
+    """Validate numbers of actions."""
     counts = tuple(_sequence(actions, "actions"))
     if not counts or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1 for n in counts):
         raise GAME.shape(f"actions are {counts}; give the number of actions of each agent, each at least 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.optimize import linprog
 
 import mailopt as mo
 from mailopt import errors
-from mailopt.evaluation.estimated import _filled
+from mailopt.evaluation.estimated import _Bounds, _filled
 from mailopt.games.numbers import FloatArray
 from tests.games.test_estimate import ACTIONS, HORIZON, JOINT, STATES, estimate, logged, true_game
 
@@ -209,6 +210,45 @@ def test_widths_shrink() -> None:
         found = mo.estimated_regret(estimate(**logged(game, count, 0)), policy)
         widths.append(found.upper - found.lower)
     assert widths[1] < 0.3 * widths[0]  # 16 times the data, nearly a quarter of the width
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_discounted_bounds_are_fixed_points(side: int) -> None:
+    """An upper bound that a step does not raise is one; the less the step lowers it, the closer it is to the best."""
+    discount = 0.98
+    estimated = estimate(**(logged(true_game(), 800, 0) | {"horizon": None, "discount": discount}))
+    policy = random_policy(0, None)
+    bounds = _Bounds(estimated, policy)
+    found = bounds.obey()[(side + 1) // 2][-1]
+    again = np.einsum("sa,isa->is", policy.at(0), bounds.prospects(0, found, side))
+    beyond = side * (found - again)
+    largest = 1.1 / (1 - discount)
+    assert (beyond >= -1e-12 * largest).all()
+    assert (beyond <= 2e-8 * largest).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rounding_is_covered(seed: int) -> None:
+    """One state and known rewards leave nothing unknown: bounds hold what exact arithmetic finds, and little more."""
+    rng = np.random.default_rng(seed)
+    horizon = int(rng.choice([1, 30]))
+    rewards, sigma = rng.choice([0.0, 1e6]) + rng.random((2, JOINT)), rng.dirichlet(np.ones(JOINT))
+    zeros = np.zeros(JOINT, dtype=int)
+    estimated = mo.MarkovGame.from_samples(
+        zeros, np.arange(JOINT), None, zeros, num_states=1, actions=ACTIONS, initial=[1], horizon=horizon,
+        known_rewards=rewards[:, None],
+    )  # fmt: skip
+    found = mo.estimated_regret(estimated, mo.CorrelatedPolicy([sigma]))
+    told = [Fraction(p) / sum(map(Fraction, sigma)) for p in sigma]
+    for agent in range(2):
+        pay = np.array([Fraction(r) for r in rewards[agent]]).reshape(ACTIONS)
+        prob = np.array(told).reshape(ACTIONS)
+        if agent == 1:
+            pay, prob = pay.T, prob.T
+        gain = horizon * sum(max((prob[a] * (pay[b] - pay[a])).sum() for b in range(2)) for a in range(2))
+        low, high = float(found.per_agent_lower[agent]), float(found.per_agent_upper[agent])
+        assert Fraction(low) <= gain <= Fraction(high)
+        assert high - low <= 1e-8 * horizon * rewards.max()
 
 
 def test_gaps() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from scipy import stats
 
 import mailopt as mo
 from mailopt import errors
+from mailopt.games import storage
 from mailopt.games.estimate import binomial_bounds
 
 STATES, ACTIONS, JOINT, HORIZON = 4, (2, 2), 4, 3
@@ -219,6 +221,8 @@ def test_estimates_are_not_taken_for_games() -> None:
     policy = mo.CorrelatedPolicy.uniform(point)
     with pytest.raises(errors.InvalidGame, match=r"EstimatedGame.*estimated_regret.*point_estimate"):
         mo.regret(estimated, policy)  # type: ignore[arg-type]
+    with pytest.raises(errors.InvalidGame, match="the game is a EstimatedRegret; give a MarkovGame"):
+        mo.regret(mo.estimated_regret(estimated, policy), policy)  # type: ignore[arg-type]
     with pytest.raises(errors.NotCertifiable, match="estimated from 320 transitions"):
         mo.certify(point, policy)
     with pytest.raises(errors.InvalidGame, match="estimated_from is 0"):
@@ -252,13 +256,68 @@ def test_files(kind: str, tmp_path: Path) -> None:
         estimated.save(tmp_path / "estimate.json")
 
 
+def written(estimated: mo.EstimatedGame, path: Path, **changes: Any) -> Path:
+    """Write a file of an estimated game with other arrays in it."""
+    estimated.save(path)
+    with np.load(path) as found:
+        arrays = {key: found[key] for key in found.files if key not in ("format", "version")}
+    storage.write_npz(path, "mailopt.estimated_game", 1, arrays | changes)
+    return path
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"counts_0_data": np.zeros(58, dtype=np.int64)},
+        {"counts_0_data": np.full(58, 5.5)},
+        {"counts_0_indices": np.full(58, -1)},
+        {"counts_0_indices": np.zeros(58, dtype=np.int64)},
+        {"counts_0_indptr": np.zeros(17, dtype=np.int64)},
+        {"num_counts": np.int64(2)},
+        {"num_transitions": np.int64(321)},
+        {"num_starts": np.int64(3)},
+        {"reward_means": np.zeros((1, 2, 4, 3))},
+        {"reward_means": np.full((1, 2, 4, 4), np.nan)},
+        {"reward_means": np.full((1, 2, 4, 4), 7.0)},
+        {"reward_range": np.array([0.0])},
+        {"reward_range": np.array([1.0, 0.0])},
+        {"rewards": np.array("known")},
+        {"rewards": np.array("guessed")},
+        {"confidence": np.array(1.0)},
+        {"unvisited": np.array("guess")},
+        {"surplus": np.zeros(1)},
+    ],
+    ids=str,
+)
+def test_files_that_make_no_sense(changes: dict[str, Any], tmp_path: Path) -> None:
+    log = logged(true_game(), 320, 0) | {"initial": None, "initial_states": [0, 1, 2, 3, 3]}
+    estimated = estimate(**log)
+    stored = estimated.counts[0].nnz
+    fitted = {
+        key: np.resize(value, stored) if key in ("counts_0_data", "counts_0_indices") else value
+        for key, value in changes.items()
+    }
+    path = tmp_path / "estimate.npz"
+    assert repr(mo.load_estimated_game(written(estimated, path))) == repr(estimated)
+    with pytest.raises(errors.MalformedFile, match=r"estimate\.npz"):
+        mo.load_estimated_game(written(estimated, path, **fitted))
+
+
+def test_exact_numbers_are_kept() -> None:
+    quarters = [Fraction(1, 3), Fraction(1, 6), Fraction(1, 4), Fraction(1, 4)]
+    log = logged(true_game(), 320, 0) | {"horizon": None, "discount": Fraction(1, 3), "initial": quarters}
+    point = estimate(**log).point_estimate()
+    assert point.exact_discount == Fraction(1, 3)
+    assert point.exact_initial[0,] == Fraction(1, 3)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
         ({"states": [0.5] * 160}, errors.GameShape, "states have shape .* dtype float64"),
         ({"states": [9] * 160}, errors.GameNumber, "row 0 of states is 9; expected an integer from 0 to 3"),
         ({"next_states": [0] * 3}, errors.GameShape, r"next_states have shape \(3,\)"),
-        ({"next_states": [0] * 159 + [-1]}, errors.GameNumber, "row 159 of next_states is -1"),
+        ({"next_states": [0] * 159 + [-1]}, errors.GameNumber, "row 159 of next_states is -1.*leave out rows"),
         ({"joint_actions": [4] * 160}, errors.GameNumber, "row 0 of joint_actions is 4"),
         ({"joint_actions": [[0, 2]] * 160}, errors.GameNumber, "row 0 of actions of agent 1 is 2"),
         ({"rewards": [0.5] * 160}, errors.GameShape, r"rewards have shape \(160,\)"),
@@ -267,7 +326,7 @@ def test_files(kind: str, tmp_path: Path) -> None:
             errors.GameNumber,
             r"row 0 of the log: the reward of agent 1 is 2\.0, outside",
         ),
-        ({"rewards": [[0.5, np.nan]] * 160}, errors.GameNumber, "agent 1 is nan"),
+        ({"rewards": [[0.5, np.nan]] * 160}, errors.GameNumber, "row 0, agent 1: nan must be finite"),
         ({"rewards": None}, errors.InvalidOption, "reward_range"),
         ({"reward_range": None}, errors.InvalidOption, "reward_range"),
         ({"reward_range": (1, 0)}, errors.InvalidOption, "lower first"),
@@ -288,6 +347,13 @@ def test_files(kind: str, tmp_path: Path) -> None:
             r"row 2 of the log: joint action \(1, 0\) is illegal",
         ),
         ({"num_states": 0}, errors.GameShape, "num_states is 0"),
+        ({"states": [[0], [1, 2]]}, errors.GameShape, "states is ragged"),
+        ({"joint_actions": [[0], [1, 2]]}, errors.GameShape, "joint_actions is ragged"),
+        ({"actions": ("a", "b")}, errors.GameShape, "actions are"),
+        ({"initial": "abcd"}, errors.GameNumber, "initial distribution"),
+        ({"rewards": [["a", "b"]] * 160}, errors.GameNumber, "rewards of the log"),
+        ({"reward_range": 3}, errors.InvalidOption, "reward_range is 3"),
+        ({"reward_range": (0, np.inf)}, errors.GameNumber, "reward_range, end 1"),
     ],
 )
 def test_logs_that_make_no_sense(changes: dict[str, Any], error: type[Exception], message: str) -> None:
