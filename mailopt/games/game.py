@@ -330,7 +330,7 @@ class MarkovGame:
         >>> mo.estimated_regret(estimated, mo.CorrelatedPolicy.uniform(game))
         EstimatedRegret(0.249 in the point estimate; true regret 0 to 3.04 with confidence 0.95, from 1000 transitions)
         """
-        from mailopt.games.estimate import estimate_game  # noqa: PLC0415 - it imports this module
+        from mailopt.games.logs import estimate_game  # noqa: PLC0415 - it imports this module
 
         return estimate_game(
             states,
