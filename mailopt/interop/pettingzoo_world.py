@@ -182,12 +182,15 @@ class ParallelWorld:
 
     def started(self, env: Any, seed: int) -> Position:
         """Reset an environment, in place."""
-        observations, infos = env.reset(seed=seed, options=None if self._options is None else dict(self._options))
+        try:
+            observations, infos = env.reset(seed=seed, options=None if self._options is None else dict(self._options))
+        except Exception as error:
+            raise UnsupportedGame(f"{self}: reset raised {error!r}, with seed {seed}") from error
         return self.position(env, seed, (), observations, infos, truncated=False)
 
     def stepped(self, position: Position, env: Any, actions: Sequence[int]) -> tuple[Position, list[float]]:
         """Play one joint action in an environment at this position, in place; 0 for agents without a choice."""
-        observations, paid, terminations, truncations, infos = env.step(self.chosen(env, actions))
+        observations, paid, terminations, truncations, infos = self._step(position, env, actions)
         truncated = any(truncations.values()) and not all(terminations.values())
         played = (*position.played, tuple(actions))
         after = self.position(env, position.seed, played, observations, infos, truncated=truncated)
@@ -197,6 +200,14 @@ class ParallelWorld:
         if not np.isfinite(rewards).all():
             raise UnsupportedGame(f"{self}, {self.history(after)}: the rewards are {dict(paid)}")
         return after, rewards
+
+    def _step(self, position: Position, env: Any, actions: Sequence[int]) -> Any:
+        try:
+            return env.step(self.chosen(env, actions))
+        except Exception as error:
+            raise UnsupportedGame(
+                f"{self}: step({self.chosen(env, actions)}) raised {error!r}, after {self.history(position)}"
+            ) from error
 
     def chosen(self, env: Any, actions: Sequence[int]) -> dict[Any, int]:
         """Name the actions of the agents who are there as the environment does."""
@@ -259,7 +270,7 @@ class ParallelWorld:
         env = copied(self.env) if self._copyable else self.env
         again = self.started(env, position.seed)
         for actions in position.played[:-1]:
-            env.step(self.chosen(env, actions))
+            self._step(position, env, actions)
         if position.played:
             again, _ = self.stepped(replace(position, played=position.played[:-1]), env, position.played[-1])
         if again.key != position.key:

@@ -241,6 +241,15 @@ class Growing(Corridor):
         return found
 
 
+class Failing(Corridor):
+    """It fails on the way."""
+
+    def step(self, actions: dict[str, int]) -> Any:
+        if self.time:
+            raise ZeroDivisionError("no way")
+        return super().step(actions)
+
+
 class Endless(Corridor):
     """It pays no number."""
 
@@ -255,6 +264,7 @@ class Endless(Corridor):
         (Continuous(), r"agent 'left' has the action space Box"),
         (Growing(), "agent 'guest' appears"),
         (Endless(), r"seed 0, \[\[0, 0\]\]: the rewards are .*nan"),
+        (Failing(), r"step\(\{'left': 0, 'right': 0\}\) raised .*no way.*after seed 0, \[\[0, 0\]\]"),
         ("corridor", "a str is no PettingZoo environment"),
     ],
 )
