@@ -46,7 +46,7 @@ def by_observation(env: Any, seen: Any) -> tuple[int, ...]:
 
 
 def test_visits_are_those_of_the_unrolled_game() -> None:
-    seeds = tuple(range(200))  # a sample of what the simulator draws
+    seeds = tuple(range(80))  # a sample of what the simulator draws
     unrolled = unroll(Corridor(limit=100), seeds=seeds, horizon=HORIZON, key=by_observation)
     policy = mo.CorrelatedPolicy.uniform(unrolled.game)
     exact = np.zeros((HORIZON, 10))
@@ -54,8 +54,8 @@ def test_visits_are_those_of_the_unrolled_game() -> None:
     for s, seen in enumerate(unrolled.observations):
         exact[:, 9 if seen is None else cells(None, seen)] += visits[:, s]
     played = simulator()
-    runs = roll_out(played, uniform(played), 2000, np.random.default_rng(0))
-    assert np.abs(runs.visits(HORIZON) - exact).max() < 0.15  # the seeds are a sample of 200
+    runs = roll_out(played, uniform(played), 1000, np.random.default_rng(0))
+    assert np.abs(runs.visits(HORIZON) - exact).max() < 0.2  # the seeds are a sample of 80
 
 
 def test_demonstrations_from_a_simulator() -> None:
