@@ -1,178 +1,33 @@
-"""Gambit's normal forms: ``.nfg`` files, games and mixed strategy profiles.
+"""Gambit: ``.nfg`` files, games and mixed strategy profiles.
 
-A file is read and written here, exactly, without Gambit and without loss (pygambit drops outcomes that no contingency
-has, and writes one form only); :func:`from_gambit`, :func:`to_gambit` and profiles need pygambit. The format is
-documented by Gambit: a title, players, strategies, a comment, and payoffs in one of two forms. In the *payoff* form
-there are the payoffs of all players for each contingency; in the *outcome* form a list of outcomes with payoffs, and
-for each contingency the number of its outcome, or 0 for no payoffs. Contingencies are in the order in which the first
-player's strategy changes fastest.
+Files are read and written without Gambit (:mod:`mailopt.interop.gambit_files`); :func:`from_gambit`,
+:func:`to_gambit` and profiles need pygambit. A player is an agent and a strategy is an action.
 """
 
 from __future__ import annotations
 
 import io
-import itertools
-import math
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from mailopt.errors import InvalidOption, InvalidPolicy, MalformedFile, MissingDependency, UnsupportedGame
+from mailopt.errors import InvalidPolicy, MissingDependency, UnsupportedGame
 from mailopt.games.game import MarkovGame
-from mailopt.games.numbers import as_fractions
 from mailopt.games.policy import CorrelatedPolicy, check_policy
-from mailopt_solvers.files import replacing
+from mailopt.interop.gambit_files import (
+    NormalForm,
+    Outcome,
+    load_nfg,
+    parse_nfg,
+    payoffs_of,
+    save_nfg,
+    write_nfg,
+)
 
-Form = Literal["payoff", "outcome"]
-
-_TOKEN = re.compile(r'\s*(?:,\s*)?("(?:[^"\\]|\\.)*"|[{}]|[^\s{},"]+)', re.DOTALL)
-_NUMBER = re.compile(r"[+-]?(?:\d+/\d+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)", re.ASCII)
-_MOST_DIGITS = 4000
 _PRODUCT_TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """An outcome of a normal form: its name and the payoff of each player."""
-
-    name: str
-    payoffs: tuple[Fraction, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class NormalForm:
-    """All that a ``.nfg`` file says.
-
-    Attributes
-    ----------
-    game
-        The game, with the names of players and strategies (the latter None if the file only counts them). Payoffs are
-        exact.
-    title, comment
-        Texts of the file.
-    outcomes
-        Outcomes of the outcome form; None for the payoff form.
-    outcome_of
-        Number of the outcome of each joint action, flattened in C order: k for ``outcomes[k - 1]``, 0 for none. None
-        for the payoff form.
-
-    Examples
-    --------
-    >>> from mailopt.interop.gambit import NormalForm, parse_nfg
-    >>> parse_nfg('NFG 1 R "chicken" { "Ann" "Bob" } { 2 2 }  0 0  7 2  2 7  6 6')
-    NormalForm('chicken', MarkovGame(2 agents with (2, 2) actions, 1 state, horizon 1, deterministic transitions))
-    """
-
-    game: MarkovGame
-    title: str = ""
-    comment: str = ""
-    outcomes: tuple[Outcome, ...] | None = None
-    outcome_of: tuple[int, ...] | None = None
-
-    def __repr__(self) -> str:
-        """Title and game in one line."""
-        return f"NormalForm({self.title!r}, {self.game!r})"
-
-
-def load_nfg(path: str | Path) -> NormalForm:
-    """Read a ``.nfg`` file, in either form.
-
-    Raises
-    ------
-    MalformedFile
-        It is no such file; the message names file and line.
-    UnsupportedGame
-        Two players, or two strategies of one player, have the same name.
-    """
-    try:
-        text = Path(path).read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise MalformedFile(f"{path}: not UTF-8: {error}") from error
-    return parse_nfg(text, str(path))
-
-
-def parse_nfg(text: str, name: str = "the text") -> NormalForm:
-    """Read the text of a ``.nfg`` file; ``name`` is for messages.
-
-    Raises
-    ------
-    MalformedFile, UnsupportedGame
-        As for :func:`load_nfg`.
-    """
-    return _Parser(text, name).normal_form()
-
-
-def save_nfg(
-    path: str | Path, game: MarkovGame | NormalForm, *, form: Form | None = None, title: str = "", comment: str = ""
-) -> None:
-    """Write a ``.nfg`` file, whole or not at all.
-
-    Parameters
-    ----------
-    path
-        Where to.
-    game
-        A game of one state, one step and no illegal actions; or what was read, whose texts and outcomes are kept.
-    form
-        ``"payoff"`` or ``"outcome"``. None: the form that was read; of a game, payoffs.
-    title, comment
-        Texts, for a game.
-
-    Raises
-    ------
-    UnsupportedGame
-        The game is no normal form.
-    InvalidOption
-        There is no such form; texts are given for what has its own.
-    """
-    text = write_nfg(game, form=form, title=title, comment=comment)
-    with replacing(path) as file:
-        file.write(text.encode("utf-8"))
-
-
-def write_nfg(game: MarkovGame | NormalForm, *, form: Form | None = None, title: str = "", comment: str = "") -> str:
-    """Return the text that :func:`save_nfg` writes.
-
-    Examples
-    --------
-    >>> import mailopt as mo
-    >>> from mailopt.interop.gambit import write_nfg
-    >>> print(write_nfg(mo.scenarios.chicken(), title="chicken"))
-    NFG 1 R "chicken" { "agent 0" "agent 1" } { { "dare" "yield" } { "dare" "yield" } }
-    ""
-    <BLANKLINE>
-    0 0
-    2 7
-    7 2
-    6 6
-    <BLANKLINE>
-    """
-    if isinstance(game, NormalForm):
-        if title or comment:
-            raise InvalidOption("a NormalForm has a title and a comment of its own; use dataclasses.replace")
-        whole = game
-    else:
-        whole = NormalForm(game, title, comment)
-    if form not in (None, "payoff", "outcome"):
-        raise InvalidOption(f"form is {form!r}; it must be 'payoff' or 'outcome'")
-    payoffs = _payoffs(whole.game)
-    lines = [_header(whole), _quoted(whole.comment), ""]
-    order = list(_contingencies(whole.game.actions))
-    if form == "payoff" or (form is None and whole.outcomes is None):
-        lines += [" ".join(_written(p) for p in payoffs[k]) for k in order]
-        return "\n".join([*lines, ""])
-    outcomes, numbers = whole.outcomes, whole.outcome_of
-    if outcomes is None or numbers is None:
-        outcomes = tuple(Outcome(str(k + 1), tuple(payoffs[joint])) for k, joint in enumerate(order))
-        numbers = tuple(int(k) + 1 for k in np.argsort(order))
-    lines.append("{")
-    lines += [f"{{ {_quoted(o.name)} {', '.join(_written(p) for p in o.payoffs)} }}" for o in outcomes]
-    return "\n".join([*lines, "}", " ".join(str(numbers[k]) for k in order), ""])
 
 
 def from_gambit(game: Any) -> NormalForm:
@@ -200,12 +55,16 @@ def from_gambit(game: Any) -> NormalForm:
 
 
 def to_gambit(game: MarkovGame | NormalForm) -> Any:
-    """Turn a normal form into a pygambit game.
+    """Turn a normal form into a pygambit game, with its names and texts.
+
+    Gambit drops outcomes that no joint action has.
 
     Raises
     ------
     UnsupportedGame
-        The game is no normal form.
+        The game is no normal form, or Gambit does not take a name as it is: one that is empty, or has control
+        characters, spaces at its ends or next to each other, or a backslash at its end, before another or before a
+        quotation mark.
     MissingDependency
         pygambit is not installed.
     """
@@ -213,13 +72,22 @@ def to_gambit(game: MarkovGame | NormalForm) -> Any:
         import pygambit  # noqa: PLC0415 - optional
     except ImportError as error:
         raise MissingDependency("pygambit is not installed: pip install 'mailopt[games]'") from error
-    return pygambit.read_nfg(io.BytesIO(write_nfg(game).encode("utf-8")))
+    whole = game if isinstance(game, NormalForm) else NormalForm(game)
+    text = write_nfg(replace(whole, title="", comment=""))
+    try:
+        made = pygambit.read_nfg(io.BytesIO(text.encode("utf-8")))
+        made.title, made.description = whole.title, whole.comment
+    except ValueError as error:
+        raise UnsupportedGame(f"Gambit does not take the game {whole.title!r}: {error}") from error
+    _require_names(made, whole.game)
+    return made
 
 
 def to_profile(gambit_game: Any, game: MarkovGame, policy: CorrelatedPolicy) -> Any:
     """Turn a policy of independent players into a mixed strategy profile of a pygambit game.
 
-    It is in rationals if the policy is exact in them, else in floating point.
+    sigma(a) = prod_i sigma_i(a_i) must hold to within 1e-9. The profile is in rationals if it holds exactly, else in
+    floating point.
 
     Parameters
     ----------
@@ -231,9 +99,10 @@ def to_profile(gambit_game: Any, game: MarkovGame, policy: CorrelatedPolicy) -> 
     Raises
     ------
     UnsupportedGame
-        The game is no normal form, or the pygambit game has other numbers of strategies.
+        The game is no normal form; or the pygambit game has other numbers of strategies, or the same names in another
+        order, or is a tree with imperfect recall (make a profile of :func:`to_gambit` of the normal form instead).
     InvalidPolicy
-        The players are not independent; the message says by how much.
+        The players are not independent; the message says by how much: max_a |sigma(a) - prod_i sigma_i(a_i)|.
 
     Examples
     --------
@@ -245,8 +114,12 @@ def to_profile(gambit_game: Any, game: MarkovGame, policy: CorrelatedPolicy) -> 
     >>> to_profile(to_gambit(chicken), chicken, mo.CorrelatedPolicy.product([[third], [third]])).payoffs
     {'agent 0': Rational(14, 3), 'agent 1': Rational(14, 3)}
     """
-    _payoffs(game)
+    payoffs_of(game)
     check_policy(game, policy)
+    if not hasattr(gambit_game, "mixed_strategy_profile"):
+        raise UnsupportedGame(f"a {type(gambit_game).__name__} is no game of pygambit")
+    players = list(gambit_game.players)
+    _require_order(_labels(players), [game.agent_name(i) for i in range(game.num_agents)], "the players")
     exact = policy.fractions().reshape(game.actions)
     factors = [exact.sum(axis=tuple(k for k in range(exact.ndim) if k != i)) for i in range(exact.ndim)]
     product = factors[0]
@@ -258,14 +131,17 @@ def to_profile(gambit_game: Any, game: MarkovGame, policy: CorrelatedPolicy) -> 
             f"the recommendations are correlated, by {apart:.3g}; the players of a profile of mixed strategies are "
             "independent"
         )
-    rational = bool(policy.exact) or not np.abs(product - exact).max()
+    rational = bool((product == exact).all())
     data = [[p if rational else float(p) for p in factor] for factor in factors]
     try:
-        return gambit_game.mixed_strategy_profile(data=data, rational=rational)
+        profile = gambit_game.mixed_strategy_profile(data=data, rational=rational)
     except (ValueError, TypeError, IndexError) as error:
         raise UnsupportedGame(
-            f"the pygambit game has other strategies than the game, {game.actions}: {error}"
+            f"pygambit has no such profile, of {game.actions} strategies, of its game: {error}"
         ) from error
+    for names, player in zip(game.action_names or (), players, strict=False):
+        _require_order(_labels(s for s, _ in profile[player]), names, f"the strategies of {_labels([player])[0]}")
+    return profile
 
 
 def from_profile(profile: Any) -> CorrelatedPolicy:
@@ -292,166 +168,42 @@ def from_profile(profile: Any) -> CorrelatedPolicy:
     return CorrelatedPolicy.product([[[Fraction(str(p)) if rational else p for p in factor]] for factor in factors])
 
 
-class _Parser:
-    """Reads one file, token by token."""
-
-    def __init__(self, text: str, name: str) -> None:
-        self.text, self.name, self.position, self.start = text, name, 0, 0
-
-    def normal_form(self) -> NormalForm:
-        for word in ("NFG", "1"):
-            if self.next() != word:
-                raise self.wrong(f"expected {word!r}: the file begins with NFG 1 R")
-        if self.next() not in ("R", "D"):
-            raise self.wrong("expected R (or D)")
-        title, players = self.string(), self.strings()
-        counts, actions = self.strategies(len(players))
-        comment = self.string() if (self.peek() or "").startswith('"') else ""
-        outcomes: list[Outcome] | None = None
-        if self.peek() == "{":
-            outcomes = self.outcomes(len(players))
-            numbers = [self.integer(len(outcomes)) for _ in self.each(counts)]
-            nothing = (Fraction(0),) * len(players)
-            table = [outcomes[k - 1].payoffs if k else nothing for k in numbers]
-        else:
-            table = [tuple(self.number() for _ in players) for _ in self.each(counts)]
-        if self.peek() is not None:
-            self.next()
-            raise self.wrong("the file should end here")
-        order = list(_contingencies(counts))
-        payoffs = np.empty((len(players), len(order)), dtype=object)
-        for joint, of_players in zip(order, table, strict=True):
-            payoffs[:, joint] = of_players
-        try:
-            game = MarkovGame.from_normal_form(
-                payoffs.reshape(len(players), *counts), agent_names=players, action_names=actions
+def _require_names(made: Any, game: MarkovGame) -> None:
+    """Raise if Gambit renamed players or strategies."""
+    for agent, player in enumerate(made.players):
+        found, given = _labels([player]), [game.agent_name(agent)]
+        if found == given and game.action_names is not None:
+            found, given = _labels(made.get_strategies(player)), list(game.action_names[agent])
+        if found != given:
+            raise UnsupportedGame(
+                f"agent {agent} ({game.agent_name(agent)}): Gambit makes {found} of the names {given}; give names that "
+                "it takes"
             )
-        except ValueError as error:
-            raise UnsupportedGame(f"{self.name}: {error}") from error
-        if outcomes is None:
-            return NormalForm(game, title, comment)
-        placed = np.empty(len(order), dtype=np.int64)
-        placed[order] = numbers
-        return NormalForm(game, title, comment, tuple(outcomes), tuple(int(k) for k in placed))
-
-    def strategies(self, players: int) -> tuple[tuple[int, ...], list[list[str]] | None]:
-        """Numbers of strategies, and their names if there are any."""
-        self.brace("{")
-        if self.peek() == "{":
-            names = [self.strings() for _ in range(players)]
-            self.brace("}")
-            return tuple(map(len, names)), names
-        counts = tuple(self.integer(10**6) for _ in range(players))
-        self.brace("}")
-        if 0 in counts:
-            raise self.wrong("every player needs a strategy")
-        return counts, None
-
-    def outcomes(self, players: int) -> list[Outcome]:
-        result = []
-        self.brace("{")
-        while self.peek() == "{":
-            self.brace("{")
-            name = self.string()
-            result.append(Outcome(name, tuple(self.number() for _ in range(players))))
-            self.brace("}")
-        self.brace("}")
-        return result
-
-    def each(self, counts: tuple[int, ...]) -> range:
-        """One for each contingency, if the text is long enough for so many."""
-        total = math.prod(counts)
-        if total > len(self.text):
-            raise self.wrong(f"there cannot be {total} contingencies in this file")
-        return range(total)
-
-    def strings(self) -> list[str]:
-        self.brace("{")
-        result = []
-        while (self.peek() or "").startswith('"'):
-            result.append(self.string())
-        self.brace("}")
-        if not result:
-            raise self.wrong("expected names in quotation marks")
-        return result
-
-    def string(self) -> str:
-        token = self.next()
-        if not token.startswith('"'):
-            raise self.wrong("expected a text in quotation marks")
-        return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL)
-
-    def number(self) -> Fraction:
-        token = self.next()
-        if not _NUMBER.fullmatch(token) or len(token) > _MOST_DIGITS or token.endswith("/0"):
-            raise self.wrong("expected a number")
-        try:
-            return Fraction(token)
-        except ZeroDivisionError:
-            raise self.wrong("expected a number") from None
-
-    def integer(self, most: int) -> int:
-        token = self.next()
-        if not re.fullmatch(r"\d{1,9}", token, re.ASCII) or int(token) > most:
-            raise self.wrong(f"expected an integer from 0 to {most}")
-        return int(token)
-
-    def brace(self, which: str) -> None:
-        if self.next() != which:
-            raise self.wrong(f"expected {which}")
-
-    def peek(self) -> str | None:
-        found = _TOKEN.match(self.text, self.position)
-        return None if found is None else found[1]
-
-    def next(self) -> str:
-        found = _TOKEN.match(self.text, self.position)
-        if found is None:
-            self.start = self.position
-            raise self.wrong("it ends too early" if not self.text[self.position :].strip() else "this is no token")
-        self.start, self.position = found.start(1), found.end()
-        return found[1]
-
-    def wrong(self, what: str) -> MalformedFile:
-        line = self.text.count("\n", 0, self.start) + 1
-        return MalformedFile(f"{self.name}, line {line}, at {self.text[self.start : self.start + 20]!r}: {what}")
 
 
-def _contingencies(counts: tuple[int, ...]) -> Iterator[int]:
-    """Flat joint actions, in C order, in Gambit's order: the first player's strategy changes fastest."""
-    strides = [math.prod(counts[i + 1 :]) for i in range(len(counts))]
-    for backwards in itertools.product(*(range(n) for n in reversed(counts))):
-        yield sum(a * stride for a, stride in zip(reversed(backwards), strides, strict=True))
+def _labels(things: Any) -> list[str]:
+    """Labels of players or strategies, which are strings or have one."""
+    return [str(getattr(thing, "label", thing)) for thing in things]
 
 
-def _payoffs(game: MarkovGame) -> list[list[Fraction]]:
-    """Exact payoffs of each joint action, for each player."""
-    if not isinstance(game, MarkovGame) or not game.is_normal_form or not game.joint_legal.all():
-        raise UnsupportedGame(f"{game!r:.200} is no normal form: one state, one step and no illegal actions")
-    exact = as_fractions(game.rewards, game.exact_rewards).reshape(game.num_agents, -1)
-    return [list(column) for column in exact.T]
+def _require_order(labels: list[str], names: Sequence[str], what: str) -> None:
+    """Raise if the same names are in another order."""
+    if labels != list(names) and sorted(labels) == sorted(names):
+        raise UnsupportedGame(
+            f"the pygambit game has {what} in the order {labels}, the game in the order {list(names)}; make one game "
+            "of the other with to_gambit or from_gambit"
+        )
 
 
-def _header(whole: NormalForm) -> str:
-    game = whole.game
-    players = " ".join(_quoted(game.agent_name(i)) for i in range(game.num_agents))
-    if game.action_names is None:
-        strategies = " ".join(map(str, game.actions))
-    else:
-        strategies = " ".join(f"{{ {' '.join(map(_quoted, names))} }}" for names in game.action_names)
-    return f"NFG 1 R {_quoted(whole.title)} {{ {players} }} {{ {strategies} }}"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _written(number: Fraction) -> str:
-    """Write a number exactly: as a decimal if it is a short one, else as a fraction."""
-    if number.denominator == 1:
-        return str(number.numerator)
-    try:
-        short = repr(float(number))
-    except OverflowError:
-        return str(number)
-    return short if "e" not in short and Fraction(short) == number else str(number)
+__all__ = [
+    "NormalForm",
+    "Outcome",
+    "from_gambit",
+    "from_profile",
+    "load_nfg",
+    "parse_nfg",
+    "save_nfg",
+    "to_gambit",
+    "to_profile",
+    "write_nfg",
+]

@@ -22,6 +22,7 @@ import mailopt as mo
 from mailopt import errors
 from mailopt.interop.gambit import (
     NormalForm,
+    Outcome,
     from_gambit,
     from_profile,
     load_nfg,
@@ -96,6 +97,29 @@ def test_the_outcome_form() -> None:
     same(parse_nfg(write_nfg(read)), read)
     assert (exact(read.game) == payoffs_of(by_gambit(OUTCOMES))).all()
     assert (exact(read.game) == payoffs_of(by_gambit(write_nfg(read)))).all()
+
+
+def test_a_text_laid_out_by_older_gambits() -> None:
+    """No comment, line breaks among the strategies, outcomes without names, decimals padded with zeros."""
+    old = """NFG 1 R "centipede" { "Player 1" "Player 2" }
+
+{ { "1*11" "2111" }
+{ "1*11" "2111" "2211" }
+}
+
+{
+{ "" 0.811000 0.274000 }
+{ "" 12.800000, -3.2 }
+}
+1 2 2 1 0 1"""
+    read = parse_nfg(old)
+    assert (exact(read.game) == payoffs_of(by_gambit(old))).all()
+    assert exact(read.game)[0].tolist() == [
+        [Fraction(811, 1000), Fraction(64, 5), 0],
+        [Fraction(64, 5), *[Fraction(811, 1000)] * 2],
+    ]
+    assert read.game.action_names == (("1*11", "2111"), ("1*11", "2111", "2211"))
+    same(parse_nfg(write_nfg(read)), read)
 
 
 @pytest.mark.parametrize("form", ["payoff", "outcome"])
@@ -218,6 +242,67 @@ def test_games_that_are_no_normal_forms(tmp_path: Path) -> None:
         from_gambit("chicken")
 
 
+@pytest.mark.parametrize("text", ["\\alpha", "a\\b", '"q"', "C:\\new folder", 'a "\\x" b', "ü 日本"])
+def test_gambit_reads_the_same_texts(text: str) -> None:
+    game = mo.MarkovGame.from_normal_form(
+        np.arange(2).reshape(2, 1, 1), agent_names=[text, "B"], action_names=[["x"], [text]]
+    )
+    made = by_gambit(write_nfg(game, title=text, comment=text))
+    assert (made.title, made.description, next(iter(made.players))) == (text, text, text)
+    assert made.get_strategies("B") == [text]
+    same(from_gambit(made), parse_nfg(write_nfg(game, form="outcome", title=text, comment=text)))
+
+
+@pytest.mark.parametrize("text", ["\\", "\\\\", '\\"', 'x\\\\"y\\', "tab\t", "", " two  lines \n"])
+def test_texts_that_gambit_misreads_come_back(text: str) -> None:
+    game = mo.MarkovGame.from_normal_form(np.zeros((1, 1)), agent_names=["A"], action_names=[["x"]])
+    read = parse_nfg(write_nfg(game, title=text, comment=text))
+    assert (read.title, read.comment) == (text, text)
+    made = to_gambit(read)
+    assert (made.title, made.description) == (text, text)
+    assert (from_gambit(made).title, from_gambit(made).comment) == (text, text)
+
+
+def test_backslashes_that_escape_nothing_stay() -> None:
+    assert parse_nfg('NFG 1 R "\\alpha \\\\ \\"q\\"" { "A" } { 1 } 1').title == '\\alpha \\ "q"'
+
+
+@pytest.mark.parametrize("name", [" A", "A  b", "A\n", "", "A\\", "\\\\A"])
+def test_names_that_gambit_does_not_take(name: str) -> None:
+    for agents, actions in (([name, "B"], None), (["A", "B"], [["x"], ["y", name]])):
+        game = mo.MarkovGame.from_normal_form(np.zeros((2, 1, 2)), agent_names=agents, action_names=actions)
+        assert parse_nfg(write_nfg(game)).game.agent_names == tuple(agents)
+        with pytest.raises(errors.UnsupportedGame, match=r"Gambit (does not take|makes)"):
+            to_gambit(game)
+
+
+def test_half_a_surrogate_pair_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(errors.UnsupportedGame, match="cannot be written in UTF-8"):
+        save_nfg(tmp_path / "x.nfg", mo.scenarios.chicken(), title="\ud800")
+    assert not list(tmp_path.iterdir())
+
+
+def test_outcomes_are_those_of_the_game() -> None:
+    read = parse_nfg(OUTCOMES)
+    assert read.outcomes is not None
+    with pytest.raises(errors.InvalidGame, match=r"joint action \(0, 0\): outcome 1 pays 1, 2, the game pays 2, 4"):
+        replace(read, game=read.game.with_rewards(2 * read.game.rewards))
+    with pytest.raises(errors.InvalidGame, match=r"joint action \(0, 1\): outcome 0 pays 0, 0"):
+        replace(read, game=read.game.with_rewards(read.game.rewards + (np.arange(6) == 1)))
+    with pytest.raises(errors.GameShape, match="both"):
+        replace(read, outcome_of=None)
+    with pytest.raises(errors.GameShape, match="5 entries for 6"):
+        replace(read, outcome_of=(1, 0, 0, 2, 1))
+    with pytest.raises(errors.GameShape, match="has 4, but there are 3"):
+        replace(read, outcome_of=(1, 0, 0, 2, 1, 4))
+    with pytest.raises(errors.GameShape, match="has -1"):
+        replace(read, outcome_of=(1, 0, 0, 2, 1, -1))
+    renamed = replace(
+        read, outcomes=(Outcome("lost again", read.outcomes[1].payoffs), *read.outcomes), outcome_of=(2, 0, 0, 1, 2, 3)
+    )
+    same(parse_nfg(write_nfg(renamed)), renamed)
+
+
 def random_profile(game: mo.MarkovGame, seed: int) -> mo.CorrelatedPolicy:
     rng = np.random.default_rng(seed)
     factors = []
@@ -244,6 +329,43 @@ def test_profiles_exactly(name: str) -> None:
     )
     regrets = [float(profile.player_regrets[player]) for player in gambit_game.players]
     np.testing.assert_allclose(mo.regret(game, policy).per_agent, regrets, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(liap(game, policy), float(profile.liap_value()), rtol=1e-9, atol=1e-12)
+
+
+def liap(game: mo.MarkovGame, policy: mo.CorrelatedPolicy) -> float:
+    """Sum over agents and actions of max(gain of always playing it, 0)^2, each value by :func:`mailopt.values`."""
+    factors = [policy.marginal(agent, game) for agent in range(game.num_agents)]
+    obeyed, total = mo.values(game, policy).value, 0.0
+    for agent, n in enumerate(game.actions):
+        for action in range(n):
+            changed = [*factors[:agent], np.eye(n)[[action]], *factors[agent + 1 :]]
+            value = mo.values(game, mo.CorrelatedPolicy.product(changed)).value
+            total += max(float(value[agent] - obeyed[agent]), 0.0) ** 2
+    return total
+
+
+def test_the_regret_of_random_profiles_is_that_of_gambit() -> None:
+    checked = 0
+    for name in CATALOGUE:
+        gambit_game = catalog.load(name)
+        game = from_gambit(gambit_game).game
+        if game.num_joint_actions > 64:
+            continue
+        policy = random_profile(game, checked)
+        if not gambit_game.is_perfect_recall:
+            with pytest.raises(errors.UnsupportedGame, match="imperfect recall"):
+                to_profile(gambit_game, game, policy)
+            gambit_game = to_gambit(game)
+        profile = to_profile(gambit_game, game, policy)
+        largest = float(profile.max_regret())
+        scale = 1 + np.abs(game.rewards).max()
+        assert abs(mo.regret(game, policy).value - largest) <= 1e-12 * scale
+        np.testing.assert_allclose(
+            mo.values(game, policy).value, [float(profile.payoffs[p]) for p in gambit_game.players], atol=1e-12 * scale
+        )
+        assert (from_profile(profile).fractions() == policy.fractions()).all()
+        checked += 1
+    assert checked > 20
 
 
 def test_equilibria_of_gambit_have_no_regret() -> None:
@@ -255,7 +377,9 @@ def test_equilibria_of_gambit_have_no_regret() -> None:
         game = from_gambit(gambit_game).game
         if game.num_joint_actions > 20:
             continue
-        for profile in pygambit.nash.enummixed_solve(gambit_game, rational=True).equilibria:
+        lcp = pygambit.nash.lcp_solve(to_gambit(game), rational=True).equilibria
+        assert lcp
+        for profile in [*lcp, *pygambit.nash.enummixed_solve(gambit_game, rational=True).equilibria]:
             found = mo.regret(game, from_profile(profile))
             assert -1e-12 <= found.value <= 1e-12
             checked += 1
@@ -270,11 +394,43 @@ def test_policies_that_are_no_profiles() -> None:
     with pytest.raises(errors.InvalidPolicy, match="a str is no mixed strategy profile"):
         from_profile("half")
     other = to_gambit(mo.MarkovGame.from_normal_form(np.zeros((2, 3, 2))))
-    with pytest.raises(errors.UnsupportedGame, match="other strategies"):
+    with pytest.raises(errors.UnsupportedGame, match=r"no such profile, of \(2, 2\) strategies"):
         to_profile(other, chicken, mo.CorrelatedPolicy.uniform(chicken))
+    with pytest.raises(errors.UnsupportedGame, match="a str is no game"):
+        to_profile("chicken", chicken, mo.CorrelatedPolicy.uniform(chicken))
     chain = mo.scenarios.unvisited_chain(3)
     with pytest.raises(errors.UnsupportedGame):
         to_profile(gambit_game, chain.game, chain.expert)
+
+
+def test_profiles_of_games_in_another_order() -> None:
+    payoffs = np.arange(8).reshape(2, 2, 2)
+    game = mo.MarkovGame.from_normal_form(payoffs, agent_names=["A", "B"], action_names=[["x", "y"], ["l", "r"]])
+    policy = mo.CorrelatedPolicy.product([[[1, 0]], [[0.25, 0.75]]])
+    for agents, actions, what in (
+        (["B", "A"], [["x", "y"], ["l", "r"]], "the players"),
+        (["A", "B"], [["x", "y"], ["r", "l"]], "strategies of B"),
+    ):
+        other = to_gambit(mo.MarkovGame.from_normal_form(payoffs, agent_names=agents, action_names=actions))
+        with pytest.raises(errors.UnsupportedGame, match=f"{what} in the order"):
+            to_profile(other, game, policy)
+    elsewhere = to_gambit(mo.MarkovGame.from_normal_form(payoffs, agent_names=["C", "D"]))
+    assert (from_profile(to_profile(elsewhere, game, policy)).fractions() == policy.fractions()).all()
+
+
+def test_profiles_of_nearly_independent_players_are_doubles() -> None:
+    chicken = mo.scenarios.chicken()
+    tiny = Fraction(1, 10**12)
+    nearly = mo.CorrelatedPolicy(
+        [[Fraction(1, 4) + tiny, Fraction(1, 4) - tiny, Fraction(1, 4) - tiny, Fraction(1, 4) + tiny]]
+    )
+    assert isinstance(to_profile(to_gambit(chicken), chicken, nearly), pygambit.MixedStrategyProfileDouble)
+    doubles = mo.CorrelatedPolicy.product([[[0.1, 0.9]], [[0.3, 0.7]]])
+    profile = to_profile(to_gambit(chicken), chicken, doubles)
+    assert isinstance(profile, pygambit.MixedStrategyProfileDouble)
+    np.testing.assert_allclose(from_profile(profile).probabilities, doubles.probabilities, rtol=1e-14)
+    with pytest.raises(errors.PolicyDistribution):
+        from_profile(to_gambit(chicken).mixed_strategy_profile(data=[[0.3, 0.3], [1, 0]]))
 
 
 def test_gambit_is_imported_only_when_used(monkeypatch: pytest.MonkeyPatch) -> None:
