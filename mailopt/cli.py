@@ -186,6 +186,8 @@ def _show_numbers(
         "method": ours.method,
         "policy": _regret_fields(game, policy, ours),
     }
+    if game.estimated_from is not None:
+        fields["estimated_from"] = game.estimated_from
     if gap is not None and expert is not None:
         fields["expert"] = _regret_fields(game, expert, gap.expert)
         fields["value_gap"], fields["regret_gap"] = _value_gap(gap), gap.value
@@ -200,6 +202,11 @@ def _show_numbers(
             name = escape(game.agent_name(agent))
             table.add_row("" if agent else label, name, *(_number(x) for x in (value, value + gain, gain)))
     _out.print(table)
+    if game.estimated_from is not None:
+        _out.print(
+            f"All of this is about a game that was estimated from {game.estimated_from} transitions, not about the "
+            "true one; mo.estimated_regret bounds that."
+        )
     _out.print(f"regret      {_enclosed(ours)}")
     if gap is not None:
         _out.print(f"value gap   {_number(fields['value_gap'])}\nregret gap  {_enclosed(gap)}")

@@ -87,6 +87,23 @@ def test_import_from_gambit_and_pettingzoo(tmp_path: Path) -> None:
     assert mo.load_game(tmp_path / "rps.npz").agent_names == ("player_0", "player_1")
 
 
+def test_numbers_of_an_estimated_game_say_so(files: dict[str, Path], tmp_path: Path) -> None:
+    game = mo.load_game(files["game"])
+    kernel = list(game.kernels) if len(game.kernels) > 1 else game.kernels[0]
+    marked = mo.MarkovGame(
+        kernel, game.rewards, game.initial, game.actions, horizon=game.horizon, legal=game.legal, estimated_from=9
+    )
+    marked.save(tmp_path / "marked.json")
+    assert "estimated from 9 transitions, not about the true one" in " ".join(
+        mailopt("certify", tmp_path / "marked.json", files["learner"])[0].split()
+    )
+    assert (
+        json.loads(mailopt("certify", tmp_path / "marked.json", files["learner"], "--json")[0])["estimated_from"] == 9
+    )
+    refused = mailopt("certify", tmp_path / "marked.json", files["learner"], "-o", tmp_path / "proof.json", status=2)
+    assert "estimated from 9 transitions" in refused[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

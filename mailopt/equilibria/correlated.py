@@ -21,6 +21,7 @@ from mailopt.evaluation.regret import Regret, regret
 from mailopt.evaluation.rounding import Enclosure
 from mailopt.evaluation.values import Values
 from mailopt.games.game import MarkovGame, check_game
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.programs.objectives import (
@@ -233,22 +234,25 @@ def correlated_equilibrium(
         enclosed = Enclosure.weighted([(found.objective, Enclosure(1.0, 1.0))])
         bound = enclosed.lower if isinstance(objectives[0], LeastRegret | Nearest) else enclosed.upper
     value = _from_start(objectives[0], certified)
-    return CorrelatedEquilibrium(
-        policy=policy,
-        goal=goal,
-        objective=float(reached[0, 0]) if single and value is None else value,
-        objective_lower=None if enclosed is None else enclosed.lower,
-        objective_upper=None if enclosed is None else enclosed.upper,
-        objective_bound=bound,
-        stage_objectives=reached,
-        values=certified.obedience,
-        regret=certified,
-        deviations=deviations,
-        epsilon=epsilon,
-        multipliers=multipliers,
-        exact=found,
-        work=work,
-        _unique=(lambda: is_unique(stages.program, objectives, allowed, policy, exact=exact)) if single else None,
+    return marked(
+        game,
+        CorrelatedEquilibrium(
+            policy=policy,
+            goal=goal,
+            objective=float(reached[0, 0]) if single and value is None else value,
+            objective_lower=None if enclosed is None else enclosed.lower,
+            objective_upper=None if enclosed is None else enclosed.upper,
+            objective_bound=bound,
+            stage_objectives=reached,
+            values=certified.obedience,
+            regret=certified,
+            deviations=deviations,
+            epsilon=epsilon,
+            multipliers=multipliers,
+            exact=found,
+            work=work,
+            _unique=(lambda: is_unique(stages.program, objectives, allowed, policy, exact=exact)) if single else None,
+        ),
     )
 
 

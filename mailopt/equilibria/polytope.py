@@ -17,6 +17,7 @@ from mailopt.errors import GameTooLarge, InvalidGame, InvalidOption, MissingDepe
 from mailopt.evaluation.stages import distributions
 from mailopt.evaluation.values import values
 from mailopt.games.game import MarkovGame, check_game
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray, as_fractions
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.programs.equilibrium import StageProgram
@@ -137,7 +138,10 @@ def correlated_equilibrium_polytope(
     )
     facets = sum(constraint.is_inequality() for constraint in polyhedron.minimized_constraints())
     dimension = int(polyhedron.affine_dimension())
-    return CorrelatedEquilibriumPolytope(game, deviations, tuple(vertices), dimension, facets if dimension else 0, rows)
+    return marked(
+        game,
+        CorrelatedEquilibriumPolytope(game, deviations, tuple(vertices), dimension, facets if dimension else 0, rows),
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -228,7 +232,7 @@ def payoff_region(
     paid = [values(game, policy) for policy in policies]
     vertices, lower, upper = np.array([[v.value, v.lower, v.upper] for v in paid])[..., list(pair)].swapaxes(0, 1)
     edges = np.array([search.edge(normal) for normal in _normals(vertices / search.spans)])
-    return PayoffRegion((int(pair[0]), int(pair[1])), vertices, lower, upper, edges, policies, deviations)
+    return marked(game, PayoffRegion((int(pair[0]), int(pair[1])), vertices, lower, upper, edges, policies, deviations))
 
 
 _Corner = tuple[FloatArray, FloatArray]  # payoffs (2,), probabilities (A,)

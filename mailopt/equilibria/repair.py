@@ -24,6 +24,7 @@ from mailopt.evaluation.rounding import SLACK, Enclosure, gamma
 from mailopt.evaluation.stages import by_stage
 from mailopt.evaluation.values import Values
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.programs.objectives import Nearest, Objective, named, sequence
@@ -143,7 +144,7 @@ def repair(
     """
     check_policy(game, policy)
     known = np.ones((1, game.num_states), dtype=bool)
-    return _repaired(game, policy, known, None, epsilon, deviations, spend, tolerance, progress)
+    return marked(game, _repaired(game, policy, known, None, epsilon, deviations, spend, tolerance, progress))
 
 
 def regret_constrained_imitation(
@@ -195,7 +196,9 @@ def regret_constrained_imitation(
     """
     check_policy(game, expert)
     mask = np.ones((1, game.num_states), dtype=bool) if known is None else _mask(game, known)
-    return _repaired(game, expert, mask, named(elsewhere), epsilon, deviations, spend, tolerance, progress)
+    return marked(
+        game, _repaired(game, expert, mask, named(elsewhere), epsilon, deviations, spend, tolerance, progress)
+    )
 
 
 def _repaired(

@@ -23,6 +23,7 @@ from mailopt.errors import InvalidGame, NotConverged
 from mailopt.evaluation.deviating import best_deviation
 from mailopt.evaluation.regret import Regret, regret
 from mailopt.games.game import MarkovGame, check_game
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.programs.stage_numbers import powers
@@ -119,7 +120,7 @@ def zero_sum_equilibrium(game: MarkovGame, *, tolerance: float = 1e-9, progress:
         first, second = (np.stack(parts[::-1]) for parts in zip(*rows, strict=True))
         if game.horizon == 1:
             first, second = first[0], second[0]
-        return _certified(game, (first, second), stages.work)
+        return marked(game, _certified(game, (first, second), stages.work))
     goal = tolerance * reward_span(game) / game.occupancy_mass
     close = goal * game.occupancy_mass / 4.0
     current = np.zeros(game.num_states)
@@ -134,7 +135,7 @@ def zero_sum_equilibrium(game: MarkovGame, *, tolerance: float = 1e-9, progress:
                 best, opposed = (best_deviation(game, policy, i, External()).state_values for i in range(2))
                 apart = float((best + opposed).max())
                 if apart <= goal:
-                    return _certified(game, (x, y), stages.work)
+                    return marked(game, _certified(game, (x, y), stages.work))
             advance(1)
     raise NotConverged(
         f"after {_ROUNDS} rounds what the strategies guarantee in some state is "

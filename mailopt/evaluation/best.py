@@ -8,7 +8,7 @@ import numpy as np
 
 from mailopt.deviations import Deviation, DeviationClass
 from mailopt.evaluation.rounding import Enclosure
-from mailopt.evaluation.stages import by_stage, mark
+from mailopt.evaluation.stages import by_stage
 from mailopt.evaluation.values import Values
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import BoolArray, FloatArray
@@ -51,8 +51,6 @@ class BestDeviation:
         ``"dp"``, ``"lp"``, ``"enumeration"`` or ``"mip"``.
     solution
         The solver's answer if the method is ``"lp"``.
-    estimated_from
-        The mark of an estimated game; see :meth:`mailopt.MarkovGame.from_samples`.
     """
 
     agent: int
@@ -70,13 +68,12 @@ class BestDeviation:
     completed: BoolArray
     method: str
     solution: Solution | None = None
-    estimated_from: int | None = None
 
     def __repr__(self) -> str:
         """Agent, class and gain in one line."""
         return (
             f"BestDeviation(agent {self.agent}, {self.deviations!r}, gain {self.gain:.6g}, value {self.value:.6g}, "
-            f"{self.method}{mark(self.estimated_from)})"
+            f"{self.method})"
         )
 
     def departures(self, game: MarkovGame, policy: CorrelatedPolicy) -> list[Departure]:
@@ -151,5 +148,4 @@ def gathered(
         completed=by_stage(game, completed),
         method=method,
         solution=solution,
-        estimated_from=game.estimated_from,
     )

@@ -15,6 +15,7 @@ from mailopt.evaluation.rounding import Enclosure
 from mailopt.evaluation.rules import Problem
 from mailopt.evaluation.values import Values, values
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 
@@ -102,13 +103,16 @@ def budget_curve(
     curves = [_curve(*parts, obedience) for parts in zip(frontiers, own, whole, strict=True)]
     together = asked if asked is not None else _all_breakpoints(curves)
     joined = [_curve(frontier, together, True, obedience) for frontier in frontiers]
-    return BudgetCurve(
-        kappas=together,
-        values=np.max([curve.values for curve in joined], axis=0),
-        lower=np.max([curve.lower for curve in joined], axis=0),
-        upper=np.max([curve.upper for curve in joined], axis=0),
-        complete=all(whole),
-        per_agent=tuple(curves),
+    return marked(
+        game,
+        BudgetCurve(
+            kappas=together,
+            values=np.max([curve.values for curve in joined], axis=0),
+            lower=np.max([curve.lower for curve in joined], axis=0),
+            upper=np.max([curve.upper for curve in joined], axis=0),
+            complete=all(whole),
+            per_agent=tuple(curves),
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from mailopt.errors import InvalidDeviation
 from mailopt.evaluation.reach import chances, free_class, most_likely, support_of, wandering
 from mailopt.evaluation.rules import Follow, Obey, Problem
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.progress import Progress, shown
@@ -143,15 +144,18 @@ def coverage(
     shown = np.where(visited, d, 0.0)
     step, state = uncovered[0] if uncovered else _place(np.where(reachable, shown, np.inf).argmin(), d.shape)
     finite = game.horizon is not None
-    return Coverage(
-        value=float(shown[step, state]),
-        lower=0.0 if uncovered else max(0.0, float((d - error)[reachable].min())),
-        upper=0.0 if uncovered else float((d + error)[reachable].min()),
-        step=step if finite else None,
-        state=state,
-        reachable=reachable if finite else reachable[0],
-        expert=shown if finite else shown[0],
-        uncovered=[(h if finite else None, s) for h, s in uncovered],
+    return marked(
+        game,
+        Coverage(
+            value=float(shown[step, state]),
+            lower=0.0 if uncovered else max(0.0, float((d - error)[reachable].min())),
+            upper=0.0 if uncovered else float((d + error)[reachable].min()),
+            step=step if finite else None,
+            state=state,
+            reachable=reachable if finite else reachable[0],
+            expert=shown if finite else shown[0],
+            uncovered=[(h if finite else None, s) for h, s in uncovered],
+        ),
     )
 
 
@@ -213,16 +217,19 @@ def concentrability(
     certain = d > d_error
     high = np.where(certain, (reach + error) / np.where(certain, d - d_error, 1.0), np.where(possible, np.inf, 0.0))
     finite = game.horizon is not None
-    return Concentrability(
-        value=float(ratios[step, state]),
-        lower=float(low.max()),
-        upper=float((high * (1 + 2.0**-50)).max()),
-        agent=int(who[step, state]),
-        step=step if finite else None,
-        state=state,
-        reach=reach if finite else reach[0],
-        expert=np.where(visited, d, 0.0) if finite else np.where(visited, d, 0.0)[0],
-        ratios=ratios if finite else ratios[0],
+    return marked(
+        game,
+        Concentrability(
+            value=float(ratios[step, state]),
+            lower=float(low.max()),
+            upper=float((high * (1 + 2.0**-50)).max()),
+            agent=int(who[step, state]),
+            step=step if finite else None,
+            state=state,
+            reach=reach if finite else reach[0],
+            expert=np.where(visited, d, 0.0) if finite else np.where(visited, d, 0.0)[0],
+            ratios=ratios if finite else ratios[0],
+        ),
     )
 
 

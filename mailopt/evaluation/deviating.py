@@ -12,6 +12,7 @@ from mailopt.evaluation.search import Found, resolve_method, search
 from mailopt.evaluation.stages import Method
 from mailopt.evaluation.values import Values, values
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 
 
@@ -74,11 +75,11 @@ def best_deviation(
     chosen = resolve_method(deviations, method)
     obedience = values(game, policy, method="lp" if chosen == "lp" else "dp")
     if chosen == "lp":
-        return by_program(game, policy, agent, deviations, obedience)
+        return marked(game, by_program(game, policy, agent, deviations, obedience))
     found = search(problem_of(game, policy, deviations), [agent], deviations)[0]
     if found is None:
         raise InvalidDeviation(f"{deviations!r} has no deviation of agent {agent}; add one, or ask for another agent")
-    return describe(found, deviations, obedience)
+    return marked(game, describe(found, deviations, obedience))
 
 
 def problem_of(game: MarkovGame, policy: CorrelatedPolicy, deviations: DeviationClass) -> Problem:

@@ -19,6 +19,7 @@ from mailopt.evaluation.rules import Obey, Problem
 from mailopt.evaluation.values import values_of
 from mailopt.evaluation.withstanding import withstanding
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.numbers import BoolArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 
@@ -145,15 +146,18 @@ def regret_interval(
     attaining = worst[int(np.argmax(gains))]
     bad = _completed(attaining)
     good, mildest = _mildest(least, deviations)
-    return RegretInterval(
-        lower=lower,
-        upper=upper,
-        attained=not isinstance(deviations, Limited),
-        upper_completion=bad,
-        upper_regret=regret(game, bad, deviations),
-        lower_completion=good,
-        lower_regret=mildest,
-        priorities=_priorities(attaining),
+    return marked(
+        game,
+        RegretInterval(
+            lower=lower,
+            upper=upper,
+            attained=not isinstance(deviations, Limited),
+            upper_completion=bad,
+            upper_regret=regret(game, bad, deviations),
+            lower_completion=good,
+            lower_regret=mildest,
+            priorities=_priorities(attaining),
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from mailopt.evaluation.rules import Deviating, Follow, Problem
 from mailopt.evaluation.search import Found, search
 from mailopt.evaluation.values import values_of
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 
@@ -132,7 +133,7 @@ def deviation_weighted_loss(
     check_policy(game, expert)
     check_deviations(deviations, game)
     problem = distances(game, policy, expert, deviations)
-    return gathered_loss(problem, search(problem, range(game.num_agents), deviations), deviations)
+    return marked(game, gathered_loss(problem, search(problem, range(game.num_agents), deviations), deviations))
 
 
 def regret_gap_bound(
@@ -181,7 +182,7 @@ def regret_gap_bound(
     >>> gap.value, gap.upper <= bound.value
     (3.0, True)
     """
-    return gap_bound(game, policy, expert, deviations, {})
+    return marked(game, gap_bound(game, policy, expert, deviations, {}))
 
 
 def gap_bound(

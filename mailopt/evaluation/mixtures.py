@@ -16,6 +16,7 @@ from mailopt.evaluation.rounding import Enclosure, highest
 from mailopt.evaluation.rules import Follow, Problem
 from mailopt.evaluation.stages import stage_gains
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray, NumberArray, normalised
 from mailopt.games.policy import CorrelatedPolicy, check_policy, read_weights
 
@@ -131,7 +132,9 @@ def mixture_regret(
         roundings = len(policies) + 2 * max(p.support for p in (together, *policies)) + 8
         slack = roundings * 2.0**-50 * scale  # of mixing in doubles
         upper = min(upper, regret(game, together, deviations).upper + slack)
-    return MixtureRegret(float(max(gains)), announced.lower, announced.upper, lower, upper, agent, deviation)
+    return marked(
+        game, MixtureRegret(float(max(gains)), announced.lower, announced.upper, lower, upper, agent, deviation)
+    )
 
 
 def _shares(game: MarkovGame, policies: Sequence[CorrelatedPolicy], weights: NumberArray) -> FloatArray:

@@ -13,6 +13,7 @@ from mailopt.evaluation.recursion import recursion
 from mailopt.evaluation.rules import Deviating, Follow, Problem, charged_gains
 from mailopt.evaluation.values import values
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 
@@ -99,16 +100,19 @@ def quantal_deviation(game: MarkovGame, policy: CorrelatedPolicy, agent: int, te
     outcome = recursion(problem, [Follow(rule.deviation(game))])[0]
     obedience, enclosure = values(game, policy), outcome.enclosure()
     gain = enclosure - obedience.enclosure(agent)
-    return QuantalDeviation(
-        agent=agent,
-        temperature=float(temperature),
-        value=outcome.value(),
-        lower=enclosure.lower,
-        upper=enclosure.upper,
-        gain=outcome.value() - float(obedience.value[agent]),
-        gain_lower=gain.lower,
-        gain_upper=gain.upper,
-        deviation=rule.deviation(game),
+    return marked(
+        game,
+        QuantalDeviation(
+            agent=agent,
+            temperature=float(temperature),
+            value=outcome.value(),
+            lower=enclosure.lower,
+            upper=enclosure.upper,
+            gain=outcome.value() - float(obedience.value[agent]),
+            gain_lower=gain.lower,
+            gain_upper=gain.upper,
+            deviation=rule.deviation(game),
+        ),
     )
 
 

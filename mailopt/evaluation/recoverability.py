@@ -15,6 +15,7 @@ from mailopt.evaluation.recursion import Outcome, recursion
 from mailopt.evaluation.rounding import Enclosure, highest
 from mailopt.evaluation.rules import Deviate, Follow, Obey, Problem, Rule
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.numbers import BoolArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 
@@ -96,7 +97,7 @@ def recoverability(
     absolute, span = (highest(part[form] for part in parts) for form in (0, 1))
     exact = isinstance(deviations, Finite) or (isinstance(deviations, Limited) and deviations.k == 0)
     per_agent = tuple((part[0].lower, part[0].upper) for part in parts)
-    return Recoverability(absolute.lower, absolute.upper, span.lower, span.upper, exact, per_agent)
+    return marked(game, Recoverability(absolute.lower, absolute.upper, span.lower, span.upper, exact, per_agent))
 
 
 Kept: TypeAlias = dict[tuple[int, int, str], list[Outcome]]

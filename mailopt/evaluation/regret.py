@@ -12,9 +12,10 @@ from mailopt.evaluation.by_program import by_program
 from mailopt.evaluation.deviating import describe, problem_of
 from mailopt.evaluation.rounding import Enclosure, highest
 from mailopt.evaluation.search import resolve_method, search
-from mailopt.evaluation.stages import Method, mark
+from mailopt.evaluation.stages import Method
 from mailopt.evaluation.values import Values, values
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 
@@ -52,8 +53,7 @@ class Regret:
 
     def __repr__(self) -> str:
         """Regret, agent and class in one line."""
-        told = f"{self.method}{mark(self.obedience.estimated_from)}"
-        return f"Regret({self.value:.6g}, agent {self.agent}, {self.best.deviations!r}, {told})"
+        return f"Regret({self.value:.6g}, agent {self.agent}, {self.best.deviations!r}, {self.method})"
 
     @property
     def deviation(self) -> Deviation:
@@ -83,8 +83,7 @@ class RegretGap:
 
     def __repr__(self) -> str:
         """Gap and its two sides in one line."""
-        sides = f"policy {self.policy.value:.6g}, expert {self.expert.value:.6g}"
-        return f"RegretGap({self.value:.6g}, {sides}{mark(self.policy.obedience.estimated_from)})"
+        return f"RegretGap({self.value:.6g}, policy {self.policy.value:.6g}, expert {self.expert.value:.6g})"
 
 
 def regret(
@@ -144,7 +143,7 @@ def regret(
         assert highest_gain is not None
         best = describe(highest_gain, deviations, obedience)
     value = float(per_agent[agent])
-    return Regret(value, bounds.lower, bounds.upper, per_agent, agent, obedience, best, chosen)
+    return marked(game, Regret(value, bounds.lower, bounds.upper, per_agent, agent, obedience, best, chosen))
 
 
 def regret_gap(
@@ -188,4 +187,4 @@ def regret_gap(
     ours = regret(game, policy, deviations, method=method)
     theirs = regret(game, expert, deviations, method=method)
     gap = Enclosure(ours.lower, ours.upper) - Enclosure(theirs.lower, theirs.upper)
-    return RegretGap(ours.value - theirs.value, gap.lower, gap.upper, ours, theirs)
+    return marked(game, RegretGap(ours.value - theirs.value, gap.lower, gap.upper, ours, theirs))

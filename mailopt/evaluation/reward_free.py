@@ -20,6 +20,7 @@ from mailopt.evaluation.rules import Follow, Obey, Problem, Rule
 from mailopt.evaluation.search import Found, search
 from mailopt.evaluation.values import values_of
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.programs import deviation as deviation_program
@@ -113,8 +114,11 @@ def reward_free_value_gap(game: MarkovGame, policy: CorrelatedPolicy, expert: Co
     rounding = gamma(8 * difference[0].size + 16) * 2 * (game.horizon or 1)
     enclosure = Enclosure.around(value, (off + rounding) / game.occupancy_mass * (1 + 2.0**-30))
     rewards = np.sign(difference)
-    return RewardFreeValueGap(
-        value, enclosure.lower, enclosure.upper, rewards if game.horizon is not None else rewards[0]
+    return marked(
+        game,
+        RewardFreeValueGap(
+            value, enclosure.lower, enclosure.upper, rewards if game.horizon is not None else rewards[0]
+        ),
     )
 
 
@@ -190,7 +194,7 @@ def reward_free_regret_gap(
             changed = game.with_rewards(rewards if game.horizon is not None else rewards[0])
             gaps.append((regret_gap(changed, policy, expert, deviations), changed.rewards))
     gap, found = max(gaps, key=lambda pair: pair[0].lower)
-    return RewardFreeRegretGap(gap.lower, upper, found, gap)
+    return marked(game, RewardFreeRegretGap(gap.lower, upper, found, gap))
 
 
 def _scaled_by_range(losses: Problem) -> Problem:

@@ -34,11 +34,6 @@ def require_finite(numbers: FloatArray) -> FloatArray:
     return numbers
 
 
-def mark(estimated_from: int | None) -> str:
-    """Say in a print-out that a number is one of an estimated game."""
-    return "" if estimated_from is None else f", of a game estimated from {estimated_from} transitions"
-
-
 def overflow_is_checked() -> np.errstate:
     """Silence numpy's warnings where :func:`require_finite` follows."""
     return np.errstate(over="ignore", invalid="ignore")

@@ -10,8 +10,9 @@ from mailopt.evaluation.occupancy import stage_occupancy
 from mailopt.evaluation.recursion import recursion
 from mailopt.evaluation.rounding import Enclosure, gamma, highest, inflated
 from mailopt.evaluation.rules import Obey, Problem
-from mailopt.evaluation.stages import Method, by_stage, mark, overflow_is_checked, require_finite, resolve
+from mailopt.evaluation.stages import Method, by_stage, overflow_is_checked, require_finite, resolve
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 
@@ -31,8 +32,6 @@ class Values:
         ``method`` is ``"lp"``.
     method
         ``"dp"`` or ``"lp"``.
-    estimated_from
-        The mark of an estimated game, whose true values may lie elsewhere; see :meth:`mailopt.MarkovGame.from_samples`.
     """
 
     value: FloatArray
@@ -40,7 +39,6 @@ class Values:
     upper: FloatArray
     state_values: FloatArray | None
     method: str
-    estimated_from: int | None = None
 
     def enclosure(self, agent: int) -> Enclosure:
         """Enclose the true value of one agent."""
@@ -48,8 +46,7 @@ class Values:
 
     def __repr__(self) -> str:
         """Values in one line."""
-        told = f"{self.method}{mark(self.estimated_from)}"
-        return f"Values({', '.join(f'{value:.6g}' for value in self.value)}; {told})"
+        return f"Values({', '.join(f'{value:.6g}' for value in self.value)}; {self.method})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,7 +77,7 @@ class ValueGap:
 
     def __repr__(self) -> str:
         """Gap and agent in one line."""
-        return f"ValueGap({self.value:.6g}, agent {self.agent}{mark(self.policy.estimated_from)})"
+        return f"ValueGap({self.value:.6g}, agent {self.agent})"
 
 
 def values(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "auto") -> Values:
@@ -118,8 +115,8 @@ def values(game: MarkovGame, policy: CorrelatedPolicy, *, method: Method = "auto
     """
     check_policy(game, policy)
     if resolve(method) == "lp":
-        return _by_program(game, policy)
-    return values_of(Problem(game, policy))
+        return marked(game, _by_program(game, policy))
+    return marked(game, values_of(Problem(game, policy)))
 
 
 def values_of(problem: Problem) -> Values:
@@ -133,7 +130,6 @@ def values_of(problem: Problem) -> Values:
         np.array([e.upper for e in enclosures]),
         by_stage(problem.game, outcome.state_values[:, :, 0]),
         "dp",
-        problem.game.estimated_from,
     )
 
 
@@ -165,7 +161,7 @@ def value_gap(
     per_agent = theirs.value - ours.value
     agent = int(per_agent.argmax())
     gap = highest(theirs.enclosure(i) - ours.enclosure(i) for i in range(game.num_agents))
-    return ValueGap(float(per_agent[agent]), gap.lower, gap.upper, per_agent, agent, ours, theirs)
+    return marked(game, ValueGap(float(per_agent[agent]), gap.lower, gap.upper, per_agent, agent, ours, theirs))
 
 
 def _by_program(game: MarkovGame, policy: CorrelatedPolicy) -> Values:
@@ -198,4 +194,4 @@ def _by_program(game: MarkovGame, policy: CorrelatedPolicy) -> Values:
         error = require_finite(inflated(error / mass + gamma(16) * np.abs(value)))
     enclosures = [Enclosure.around(float(v), float(e)) for v, e in zip(value, error, strict=True)]
     lower, upper = np.array([e.lower for e in enclosures]), np.array([e.upper for e in enclosures])
-    return Values(value, lower, upper, None, "lp", game.estimated_from)
+    return Values(value, lower, upper, None, "lp")

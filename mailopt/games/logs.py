@@ -42,7 +42,9 @@ def estimate_game(
     if not isinstance(confidence, float | int) or not 0 < confidence < 1:
         raise InvalidOption(f"confidence is {confidence!r}; give a number between 0 and 1, such as 0.95")
     start, num_starts = _read_initial(initial, initial_states, num_states)
-    game = _blank(num_states, actions, start, shape)
+    game = _blank(
+        num_states, actions, start, shape | {"estimated_from": max(read_array(states, GAME, "states").size, 1)}
+    )
     log = _Log(game, states, joint_actions, next_states, steps)
     counts, visits = log.counts(), log.visits()
     if known_rewards is not None:

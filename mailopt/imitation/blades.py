@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mailopt.deviations import DeviationClass, Swap, check_deviations
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.imitation.checks import counted, require_amount, require_count
@@ -150,7 +151,7 @@ def blades(
                 found = run.assess(index)
                 advance(1)
                 if run.bound(found) <= epsilon:
-                    stopped = f"the bound is at most {epsilon:g}"
+                    stopped = f"the {'bound' if dynamics.known else 'loss in roll-outs'} is at most {epsilon:g}"
                     break
                 places = run.open_places(found)
                 left = per_round if budget is None else min(per_round, budget - len(asked.used))
@@ -164,7 +165,7 @@ def blades(
                     run.learn(places[: max(left, 0)], found)
     finally:
         asked.save()
-    return run.result(stopped, options)
+    return marked(environment, run.result(stopped, options))
 
 
 def _check_options(epsilon: float, per_round: int, budget: int | None, rounds: int) -> None:

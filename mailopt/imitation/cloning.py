@@ -11,6 +11,7 @@ from mailopt.errors import InvalidOption, InvalidPolicyClass
 from mailopt.evaluation.rounding import SLACK, Enclosure, gamma
 from mailopt.evaluation.stages import distributions
 from mailopt.games.game import MarkovGame, check_game
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.imitation.bounds import class_error, least_loss
@@ -125,17 +126,20 @@ def behavior_cloning(
     roundings = 4 * max(target.support, policy.support) + demonstrations.visits.size + 16
     off = demonstrations.error + mass * (gamma(roundings) + class_error(layout))
     bounds = lower, Enclosure.around(attained, off * SLACK).upper
-    return Imitation(
-        algorithm="J-BC",
-        policy=policy,
-        loss=assessed.loss,
-        completed=~data[layout.rows],
-        history=(scorer.round(0, policy, assessed, found.objective, found.solution, bounds=bounds),),
-        stopped="solved",
-        options=options,
-        rounding=found.rounding,
-        **provenance(found.solution),
-        elapsed=scorer.elapsed,
+    return marked(
+        game,
+        Imitation(
+            algorithm="J-BC",
+            policy=policy,
+            loss=assessed.loss,
+            completed=~data[layout.rows],
+            history=(scorer.round(0, policy, assessed, found.objective, found.solution, bounds=bounds),),
+            stopped="solved",
+            options=options,
+            rounding=found.rounding,
+            **provenance(found.solution),
+            elapsed=scorer.elapsed,
+        ),
     )
 
 

@@ -31,6 +31,8 @@ from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.imitation.simulator import RollOuts, Simulator, roll_out
 
+_TRIES = 10  # from which on frequencies stand for a joint action
+_MOST_PLANS = 1000
 Environment: TypeAlias = MarkovGame | Simulator
 
 
@@ -143,9 +145,10 @@ class Known(Dynamics):
 class Sampled(Dynamics):
     """Dynamics that only a simulator knows.
 
-    Roll-outs are counted; the worst deviation is planned on the frequencies, where a joint action that was never tried
-    leads to a place with distance 1 for ever, so that deviations seek what is not known. It is then rolled out itself:
-    its visits, and the loss, are means over episodes.
+    Roll-outs are counted; the worst deviation is planned on the frequencies, where a joint action that was tried fewer
+    than ten times leads to a place with distance 1 for ever, so that deviations seek what is not known. That is
+    repeated until the worst deviation no longer meets such a joint action as often as once in so many episodes. It is
+    then rolled out itself: its visits, and the loss, are means over episodes.
     """
 
     known = False
@@ -167,23 +170,35 @@ class Sampled(Dynamics):
         stages = len(distance)
         if not self._starts.any():
             self._count(roll_out(self.simulator, policy, self.episodes, self.rng), stages)
-        model = self._model()
         widened = np.concatenate((distance, np.ones((stages, 1))), axis=1)
-        problem = charged(model, _widened(policy), widened, support, self.deviations)
-        found = search(problem, range(model.num_agents), self.deviations)
+        for _ in range(_MOST_PLANS):
+            problem = charged(self._model(), _widened(policy), widened, support, self.deviations)
+            found = [f for f in search(problem, range(self.game.num_agents), self.deviations) if f is not None]
+            unsure = [f for f in found if self._strange(f) * self.episodes >= 1]
+            for f in unsure:
+                self._rolled(policy, f, stages)
+            if not unsure:
+                break
         rolled = []
         for f in found:
-            if f is None:
-                continue
-            deviation = _narrowed(f.deviation(f.occupancy()))
-            runs = roll_out(self.simulator, policy, self.episodes, self.rng, deviation)
-            self._count(runs, stages)
+            runs = self._rolled(policy, f, stages)
             visits = runs.visits(stages)
             met = np.zeros_like(visits) if known is None else _first_visits(runs, known)
             rolled.append((float((visits * distance).sum()), visits, met))
         rolled.sort(key=lambda found: -found[0])
         frontier = [] if known is None else [met for _, _, met in rolled]
         return Assessment(rolled[0][0], -np.inf, np.inf, [visits for _, visits, _ in rolled], frontier, None)
+
+    def _rolled(self, policy: CorrelatedPolicy, found: Found, stages: int) -> RollOuts:
+        """Roll a planned deviation out, and count."""
+        deviation = _narrowed(found.deviation(found.occupancy()))
+        runs = roll_out(self.simulator, policy, self.episodes, self.rng, deviation)
+        self._count(runs, stages)
+        return runs
+
+    def _strange(self, found: Found) -> float:
+        """Frequency at which a planned deviation is where a joint action leads that was hardly tried."""
+        return float(found.occupancy()[:, self.game.num_states, 0].sum(axis=-1).max())
 
     def wandered(self, policy: CorrelatedPolicy, stages: int, known: BoolArray | None = None) -> FloatArray:
         """See :class:`Dynamics`: where roll-outs have led so far."""
@@ -207,13 +222,14 @@ class Sampled(Dynamics):
         self._reached = visited if self._reached is None else self._reached | visited
 
     def _model(self) -> MarkovGame:
-        """Game of the frequencies, with one more state for what was never tried."""
+        """Game of the frequencies, with one more state for what was hardly tried."""
         game, size = self.game, self.game.num_states
         kernels = []
         for counts in self._tried:
             sums = np.asarray(counts.sum(axis=1)).ravel()
-            rows = sparse.csr_array(sparse.diags_array(1.0 / np.where(sums > 0, sums, 1.0)) @ counts)
-            unseen = sparse.csr_array((sums == 0).astype(np.float64)[:, None])
+            tried = sums >= _TRIES
+            rows = sparse.csr_array(sparse.diags_array(np.where(tried, 1.0 / np.maximum(sums, 1.0), 0.0)) @ counts)
+            unseen = sparse.csr_array((~tried).astype(np.float64)[:, None])
             stays = np.zeros((game.num_joint_actions, size + 1))
             stays[:, size] = 1.0
             kernels.append(sparse.vstack([sparse.hstack([rows, unseen]), sparse.csr_array(stays)], format="csr"))

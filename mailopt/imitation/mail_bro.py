@@ -8,6 +8,7 @@ from mailopt.deviations import External
 from mailopt.evaluation.deviating import problem_of
 from mailopt.evaluation.search import search
 from mailopt.games.game import MarkovGame
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.imitation.peers import Opponents, PeerOptions, Strategy, imitated, strategies_of
@@ -114,7 +115,7 @@ def mail_bro(
     strategies = strategies_of(game, expert)
     stages = game.num_stages(expert.num_steps)
     chosen = PeerOptions.read(game, stages, rounds, step_size, seed, output, every, progress)
-    return imitated("MAIL-BRO", game, expert, strategies, BestResponses(game), chosen, dict(vars(chosen)))
+    return marked(game, imitated("MAIL-BRO", game, expert, strategies, BestResponses(game), chosen, dict(vars(chosen))))
 
 
 class BestResponses(Opponents):

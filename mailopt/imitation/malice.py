@@ -9,6 +9,7 @@ import numpy as np
 from mailopt.deviations import DeviationClass, Swap, check_deviations
 from mailopt.errors import CoverageError, InvalidOption
 from mailopt.evaluation.rounding import Enclosure
+from mailopt.games.marks import marked
 from mailopt.games.numbers import BoolArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.imitation.bounds import class_error, least_loss, visits_error
@@ -170,7 +171,7 @@ def malice(
                 run.assess(Step(total / (index + 1)), index, "average")
             advance(1)
             if run.best_loss <= tolerance:
-                stopped = f"the loss is at most {tolerance:g}"
+                stopped = f"the loss{'' if dynamics.known else ' in roll-outs'} is at most {tolerance:g}"
                 break
             program = isinstance(update, CuttingPlane) and not update.averages and index > 0
             if program and step.objective is not None and tried.value <= step.objective + tolerance:
@@ -188,7 +189,7 @@ def malice(
         mass = (dynamics.game.horizon or 1) / dynamics.game.occupancy_mass + run.error
         lower = max(0.0, least_loss(update.master, target, mass, run.error))
         minimax = (lower, Enclosure.around(run.best_upper, mass * class_error(layout)).upper)
-    return run.result("MALICE", stopped, options, data, minimax)
+    return marked(environment, run.result("MALICE", stopped, options, data, minimax))
 
 
 def check_malice_options(

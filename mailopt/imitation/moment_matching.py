@@ -15,6 +15,7 @@ from mailopt.evaluation.rounding import SLACK, gamma
 from mailopt.evaluation.rules import Obey, Problem
 from mailopt.evaluation.stages import by_stage, distributions
 from mailopt.games.game import MarkovGame, check_game
+from mailopt.games.marks import marked
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.imitation.bounds import Measure, apart, least_apart
@@ -135,22 +136,25 @@ def inverse_reinforcement_learning(
         distance_upper = max(distance_upper, apart(theirs, matched.mixture, rewards).upper)
     bounds = matched.lower, distance_upper
     assessed = Known(game, deviations).assess(policy, target.distance(policy), target.support)
-    return MomentMatching(
-        algorithm="J-IRL",
-        policy=policy,
-        loss=assessed.loss,
-        completed=~goes,
-        history=(scorer.round(0, policy, assessed, matched.distance, matched.solution, bounds=bounds),),
-        stopped="solved",
-        options=options,
-        rounding=float(np.abs(mu - matched.occupancy).max()),
-        **provenance(matched.solution),
-        elapsed=scorer.elapsed,
-        occupancy=by_stage(game, mu),
-        worst_reward=by_stage(game, matched.reward),
-        distance=rewards.distance(expected - mu),
-        distance_lower=matched.lower,
-        distance_upper=distance_upper,
+    return marked(
+        game,
+        MomentMatching(
+            algorithm="J-IRL",
+            policy=policy,
+            loss=assessed.loss,
+            completed=~goes,
+            history=(scorer.round(0, policy, assessed, matched.distance, matched.solution, bounds=bounds),),
+            stopped="solved",
+            options=options,
+            rounding=float(np.abs(mu - matched.occupancy).max()),
+            **provenance(matched.solution),
+            elapsed=scorer.elapsed,
+            occupancy=by_stage(game, mu),
+            worst_reward=by_stage(game, matched.reward),
+            distance=rewards.distance(expected - mu),
+            distance_lower=matched.lower,
+            distance_upper=distance_upper,
+        ),
     )
 
 

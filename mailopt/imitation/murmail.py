@@ -13,6 +13,7 @@ from mailopt.evaluation.recursion import visits_of
 from mailopt.evaluation.rules import Play, Problem
 from mailopt.evaluation.search import Found, search
 from mailopt.games.game import MarkovGame, flatten_joint
+from mailopt.games.marks import marked
 from mailopt.games.numbers import BoolArray, FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.games.sampling import RowSampler, read_count
@@ -129,7 +130,7 @@ def murmail(
         inner_steps = _STEPS if inner_steps is None else read_count(inner_steps, "inner_steps")
         opponents = SampledOpponents(game, inner_steps)
     options = {**vars(chosen), "inner": inner, "inner_steps": inner_steps}
-    return imitated("MURMAIL", game, expert, strategies, opponents, chosen, options)
+    return marked(game, imitated("MURMAIL", game, expert, strategies, opponents, chosen, options))
 
 
 def two_sample_reward(rows: FloatArray, first: IntArray, second: IntArray) -> FloatArray:

@@ -38,6 +38,7 @@ class World(Protocol):
     """A game of another framework, one position at a time. Its text is the name of the game."""
 
     num_players: int
+    num_actions: list[int]  # actions that each player has at least, legal or not
 
     def starts(self) -> Outcomes:
         """Positions before the first decision."""
@@ -164,9 +165,11 @@ class Tree:
         )
 
     def action_names(self) -> list[list[str]]:
-        """For each player a name for each action number up to the largest that is ever legal."""
+        """For each player a name for each action number up to the largest that there is."""
         result = []
-        for known in self._names:
+        for player, (known, least) in enumerate(zip(self._names, self.world.num_actions, strict=True)):
+            if least > 1:  # their names do not depend on where they are legal
+                known |= {k: self.world.action_name(self.nodes[0].position, player, k) for k in range(least)}
             count = 1 + max(known, default=0)
             names = [known.get(k, str(k) if k else "no-op") for k in range(count)]
             result.append(names if len(set(names)) == count else [str(k) for k in range(count)])
@@ -273,7 +276,8 @@ class Tree:
 
     def _differ(self, node: Node, position: Any, what: str) -> UnsupportedGame:
         return UnsupportedGame(
-            f"{self.world}: the key merges states that differ in {what}; give key=. Key {node.name!r}, "
+            f"{self.world}: the key merges states that differ in {what}; give key=, unless hidden chance made the "
+            f"difference. Key {node.name!r}, "
             f"histories {self.world.history(node.position)} and {self.world.history(position)}"
         )
 
@@ -333,7 +337,7 @@ def enumerate_game(
         raise InvalidHorizon("a horizon and a discount are given; give one of the two")
     most = None if horizon is None else read_count(horizon, "horizon")
     layered, per_step = discount is None, discount is None and time == "step"
-    untimed = "leave the time out of the state (a discount), " if layered else ""
+    untimed = "cut it off (a horizon), leave the time out of the state (a discount), " if layered else ""
     advice = f"{untimed}choose smaller parameters, or play it without enumerating it: {roll_outs}"
     tree = Tree(world, read_count(max_states, "max_states"), layered=layered, horizon=most, advice=advice)
     tree.grow()

@@ -170,6 +170,12 @@ class _Reader:
         for start in range(0, asked.size, self.batch_size):
             states = asked[start : start + self.batch_size]
             where = f"{self._where(step, states[0], None)} and {states.size - 1} others"
+            unknown = [s for s in states if inputs.dtype.kind == "f" and np.isnan(inputs[s]).any()]
+            if unknown:
+                raise PolicyNumber(
+                    f"{self._where(step, unknown[0], None)}: the features hold NaN, as where an agent observes "
+                    "nothing; put in what the model was trained with there"
+                )
             try:
                 answers.append(model(inputs[states]))
             except InvalidPolicy as error:

@@ -23,6 +23,7 @@ class SpielWorld:
         self._game = game
         self._key: Callable[[Any], Hashable] = str if key is None else key
         self.num_players = game.num_players()
+        self.num_actions = [1] * self.num_players
 
     def __str__(self) -> str:
         return str(self._game)

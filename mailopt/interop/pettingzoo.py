@@ -21,9 +21,9 @@ from mailopt.games.sampling import random_generator, read_count, read_steps
 from mailopt.imitation.demonstrations import Demonstrations
 from mailopt.interop.enumeration import Time, enumerate_game
 from mailopt.interop.pettingzoo_simulator import PettingZooSimulator
-from mailopt.interop.pettingzoo_world import Key, Observations, ParallelWorld, Position
+from mailopt.interop.pettingzoo_world import Key, Observations, ParallelWorld, Position, parallel
 
-__all__ = ["EnvironmentPolicy", "PettingZooSimulator", "UnrolledEnvironment", "make", "unroll"]
+__all__ = ["EnvironmentPolicy", "PettingZooSimulator", "UnrolledEnvironment", "make", "parallel", "unroll"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +33,17 @@ class UnrolledEnvironment:
     Attributes
     ----------
     game
-        The Markov game. Agents are ``possible_agents``, with their names; action k is the k-th of the action space. An
-        agent without a choice (one that is not to move, or has left) has the single legal action 0. The last state is
-        the end of all episodes.
+        The Markov game. Agents are ``possible_agents``, with their names; action k is the k-th of the action space, be
+        it ever legal or not. An agent without a choice (one that is not to move, or has left) has the single legal
+        action 0. The last state is the end of all episodes.
+    seeds
+        The seeds whose chance it holds.
     observations
         For each state what the agents who are there observe in it, a dictionary; None for the last.
     """
 
     game: MarkovGame
+    seeds: tuple[int, ...]
     observations: tuple[Observations | None, ...] = field(repr=False)
     _world: ParallelWorld = field(repr=False)
     _index: Mapping[tuple[Hashable, int, int], int] = field(repr=False)  # of (key, agent to move, depth)
@@ -57,7 +60,8 @@ class UnrolledEnvironment:
         -------
         FloatArray
             Shape (S, d). Observations are flattened; of a dictionary all parts in the order of their names, without
-            the ``action_mask``. NaN where an agent observes nothing, as in the last state.
+            the ``action_mask``. NaN where an agent observes nothing: where it has left, and in the last state. The
+            time, which is part of the states unless ``time="step"``, is not among them.
 
         Raises
         ------
@@ -160,8 +164,9 @@ class UnrolledEnvironment:
         state = self._index.get((position.key, position.mover, depth), -1)
         if state < 0:
             raise UnsupportedGame(
-                f"step {step}: the play reaches {self._world.label(position)!r}, which unrolling did not find there: "
-                "it had other seeds, or the key merges different states"
+                f"step {step}: the play reaches {self._world.label(position)!r}, which unrolling did not find there. "
+                "Other chance than that of its seeds leads there, or a key merges different states; or, acting in the "
+                "environment, reset() was forgotten or infos were not passed on"
             )
         return state
 
@@ -193,8 +198,19 @@ class EnvironmentPolicy:
         self._seed, self._step = world.seeds[0], 0
 
     def reset(self, seed: int | None = None, step: int = 0) -> None:
-        """Begin an episode, of this seed (needed where there are several), or go to one of its steps."""
-        self._seed, self._step = self._world.seeds[0] if seed is None else seed, step
+        """Begin an episode, of this seed (needed where there are several), or go to one of its steps.
+
+        Raises
+        ------
+        InvalidOption
+            The game has no such seed, or several and none is given.
+        """
+        known = self._world.seeds
+        if (seed is None and len(known) > 1) or (seed is not None and seed not in known):
+            raise InvalidOption(
+                f"seed is {seed}; the environment was unrolled with the seeds {known}, give one of them"
+            )
+        self._seed, self._step = known[0] if seed is None else seed, step
 
     def act(self, env: Any, observations: Observations, infos: Mapping[Any, Any] | None = None) -> dict[Any, int]:
         """Draw what each agent is recommended, in the action spaces of the environment, and go on to the next step.
@@ -209,7 +225,7 @@ class EnvironmentPolicy:
         Raises
         ------
         UnsupportedGame
-            The game has no such state at this step.
+            The game has no such state at this step; the environment is not in its parallel form.
         """
         joint = self.recommend(self._state(env, observations, infos), self._step)
         self._step += 1
@@ -241,6 +257,8 @@ class EnvironmentPolicy:
         return int(self._policy.sample(step, np.array([state]), self._rng.random(1))[0])
 
     def _state(self, env: Any, observations: Observations, infos: Mapping[Any, Any] | None) -> int:
+        if hasattr(env, "agent_selection"):
+            raise UnsupportedGame(f"{env} is an AEC environment; act in mailopt.interop.pettingzoo.parallel(env)")
         position = self._world.position(env, self._seed, (), observations, infos or {}, truncated=False)
         return self._state_of(position, self._step)
 
@@ -280,8 +298,11 @@ def unroll(
 
     With one seed the game is deterministic. With several, an episode starts with each of them with the same
     probability, and states of different seeds are different: agents of a Markov game know the state, and so what a seed
-    will bring. Chance that is no function of the seed is found out where it shows (every node plays one joint action
-    twice, some are played again from the start) and refused.
+    will bring. Values and regret of an environment with chance are those of agents who foresee that of its seeds; where
+    nobody does, log its transitions for :meth:`mailopt.MarkovGame.from_samples`.
+
+    Chance that is no function of the seed is found out where it shows (every node plays one joint action twice, some
+    are played again from the start) and refused.
 
     Parameters
     ----------
@@ -334,9 +355,9 @@ def unroll(
     >>> unroll(env, time="step").game
     MarkovGame(2 agents with (3, 3) actions, 11 states, horizon 3, deterministic transitions)
     """
-    chosen = [int(seed) for seed in seeds]
+    chosen = [int(seed) for seed in seeds] if isinstance(seeds, Sequence) else []
     if not chosen or len(set(chosen)) < len(chosen):
-        raise InvalidOption(f"seeds are {chosen}; give at least one, each once")
+        raise InvalidOption(f"seeds are {seeds!r}; give a list of at least one, each once")
     world = ParallelWorld(env, chosen, options, key)
     found = enumerate_game(
         world,
@@ -348,7 +369,7 @@ def unroll(
         agent_names=[str(agent) for agent in world.agents],
     )
     observations = (*(nodes[0].position.observations for nodes in found.states), None)
-    return UnrolledEnvironment(found.game, observations, world, found.index)
+    return UnrolledEnvironment(found.game, tuple(chosen), observations, world, found.index)
 
 
 def _numbers(observation: Any) -> FloatArray:

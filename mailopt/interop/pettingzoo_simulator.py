@@ -198,6 +198,6 @@ class PettingZooSimulator(Simulator):
             if tuple(int(a) for a in allowed) != (choices or (0,)):
                 raise SimulatorFailed(
                     f"state {state}: agent {self._world.agents[agent]!r} may play {list(choices or (0,))} there, "
-                    f"legal= says {allowed.tolist()}; they must agree"
+                    f"legal= says {allowed.tolist()}; they must agree. explored() finds legal actions by itself"
                 )
         return int(state)

@@ -190,12 +190,22 @@ class ParallelWorld:
 
     def stepped(self, position: Position, env: Any, actions: Sequence[int]) -> tuple[Position, list[float]]:
         """Play one joint action in an environment at this position, in place; 0 for agents without a choice."""
-        observations, paid, terminations, truncations, infos = self._step(position, env, actions)
+        there = list(env.agents)
+        returned = self._step(position, env, actions)
+        if not isinstance(returned, tuple) or len(returned) != 5:
+            raise UnsupportedGame(
+                f"{self}: step returned {returned!r:.80}, expected (observations, rewards, terminations, truncations, "
+                "infos)"
+            )
+        observations, paid, terminations, truncations, infos = returned
         truncated = any(truncations.values()) and not all(terminations.values())
         played = (*position.played, tuple(actions))
         after = self.position(env, position.seed, played, observations, infos, truncated=truncated)
         if terminations and all(terminations[agent] or truncations[agent] for agent in terminations):
             after.over = True
+        unpaid = [agent for agent in self.agents if agent in there and agent not in paid]
+        if unpaid:
+            raise UnsupportedGame(f"{self}, {self.history(after)}: step returned no reward of agent {unpaid[0]!r}")
         rewards = [float(paid.get(agent, 0.0)) for agent in self.agents]
         if not np.isfinite(rewards).all():
             raise UnsupportedGame(f"{self}, {self.history(after)}: the rewards are {dict(paid)}")
@@ -238,11 +248,20 @@ class ParallelWorld:
         # what was observed is copied: environments may write into the same arrays again
         seen = {agent: copy.deepcopy(observations[agent]) for agent in self.agents if agent in observations}
         position = Position(env, seed, played, seen, legal, mover, not env.agents, truncated)
-        chosen = default_key(self.agents, legal, seen) if self._given_key is None else self._given_key(env, seen)
+        chosen = default_key(self.agents, legal, seen) if self._given_key is None else self._called(env, seen)
         if not isinstance(chosen, Hashable):
             raise InvalidOption(f"key= returned a {type(chosen).__name__}, which is not hashable; return a tuple")
         position.key = (seed, chosen) if len(self.seeds) > 1 else chosen
         return position
+
+    def _called(self, env: Any, seen: Observations) -> Hashable:
+        assert self._given_key is not None
+        try:
+            return self._given_key(env, seen)
+        except Exception as error:
+            raise InvalidOption(
+                f"the function that names states raised {error!r}; it is called with the environment and observations"
+            ) from error
 
     def _kept(self, position: Position) -> Position:
         """Keep the environment of a position if there is room."""

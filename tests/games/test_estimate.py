@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,8 @@ def test_marks() -> None:
     assert "estimated from 320 transitions" in repr(point)
     assert point.with_rewards(point.rewards).estimated_from == 320
     policy = mo.CorrelatedPolicy.uniform(point)
+    shown = mo.sample_demonstrations(point, policy, 500, seed=0)
+    everywhere = np.ones((HORIZON, STATES), dtype=bool)
     for found in (
         mo.values(point, policy),
         mo.values(point, policy, method="lp"),
@@ -200,8 +203,33 @@ def test_marks() -> None:
         mo.best_deviation(point, policy, 0),
         mo.regret_gap(point, policy, policy),
         mo.value_gap(point, policy, policy),
+        mo.budget_curve(point, policy),
+        mo.coverage(point, policy),
+        mo.concentrability(point, policy),
+        mo.recoverability(point, policy),
+        mo.deviation_weighted_loss(point, policy, policy),
+        mo.regret_gap_bound(point, policy, policy),
+        mo.regret_interval(point, policy, everywhere),
+        mo.mixture_regret(point, [policy], [1.0]),
+        mo.quantal_deviation(point, policy, 0, 1.0),
+        mo.reward_free_value_gap(point, policy, policy),
+        mo.reward_free_regret_gap(
+            point, policy, policy, mo.Finite([mo.best_deviation(point, policy, i).deviation for i in (0, 1)])
+        ),
+        mo.correlated_equilibrium(point),
+        mo.repair(point, policy, epsilon=0.5),
+        mo.regret_constrained_imitation(point, policy, epsilon=0.5),
+        mo.behavior_cloning(point, shown),
+        mo.inverse_reinforcement_learning(point, shown),
+        mo.malice(point, shown),
+        mo.blades(point, policy),
     ):
-        assert "of a game estimated from 320 transitions" in repr(found)
+        assert repr(found).endswith("of a game estimated from 320 transitions)")
+        assert repr(found).count("estimated") == 1
+    gap = mo.regret_gap(point, policy, policy)
+    assert isinstance(gap, mo.RegretGap)
+    assert replace(gap, value=0.0).value == 0.0
+    assert "estimated" in repr(replace(gap, value=0.0))
     assert "estimated" not in repr(mo.regret(true_game(), policy))
 
 

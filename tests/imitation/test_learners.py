@@ -53,6 +53,29 @@ def test_estimates_are_those_of_the_returned_policy() -> None:
     assert not asked.exact
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_deviations_in_simulators_try_all_actions(seed: int) -> None:
+    """The loss in roll-outs is the loss: also where just one of many actions leads astray, and by chance."""
+    rng = np.random.default_rng(seed)
+    counts = [(4,), (5,), (2, 3), (3, 3)][seed % 4]
+    joint = int(np.prod(counts))
+    rows = np.zeros((4, joint, 4))
+    rows[:, :, 1] = 1.0
+    rows[0, joint - 1] = rng.dirichlet(np.ones(4))  # only the last joint action leaves what is demonstrated
+    rows[1, joint - 1, 1], rows[1, joint - 1, 2] = 0.25, 0.75
+    rows[2], rows[3] = np.eye(4)[2], np.eye(4)[3]
+    game = mo.MarkovGame(rows, np.zeros((len(counts), 4, joint)), [1.0, 0, 0, 0], counts, horizon=3)
+    expert = mo.CorrelatedPolicy(np.tile(np.eye(joint)[joint - 2], (4, 1)))
+    shown = mo.sample_demonstrations(game, expert, 200, seed=0)
+    exact = mo.malice(game, shown, uncovered="charge")
+    sampled = mo.malice(mo.GameSimulator(game), shown, uncovered="charge", episodes=2000, seed=seed)
+    assert exact.loss is not None
+    assert exact.loss.value > 0.5
+    assert sampled.estimate == pytest.approx(exact.loss.value, abs=0.1)
+    with pytest.raises(mo.errors.CoverageError):
+        mo.malice(mo.GameSimulator(game), shown, episodes=2000, seed=seed)
+
+
 def test_the_loss_against_the_expert_is_reported_beside_that_against_data() -> None:
     rng = np.random.default_rng(0)
     game = mo.MarkovGame(rng.dirichlet(np.ones(3), size=(3, 4)), rng.random((2, 3, 4)), [1.0, 0, 0], (2, 2), horizon=3)

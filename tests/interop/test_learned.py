@@ -136,6 +136,13 @@ def test_nobody_is_asked_where_there_is_no_choice() -> None:
     np.testing.assert_allclose(heads.probabilities, policy.probabilities, rtol=1e-15)
 
 
+def test_features_that_are_missing_are_told() -> None:
+    inputs = features()
+    inputs[3, 1] = np.nan
+    with pytest.raises(errors.PolicyNumber, match=r"state 3 \(room 3\): the features hold NaN"):
+        tabulate(make_game(), lambda x: softmax(x @ linear(JOINT)), inputs)
+
+
 def test_an_agent_without_a_choice_may_be_told_anything() -> None:
     game = make_game(masked=True)
 
@@ -507,7 +514,8 @@ def test_onnx_of_integers() -> None:
     for wrong in (0.5, np.nan, 1e30):
         inputs = numbers.astype(float)
         inputs[2] = wrong
-        with pytest.raises(errors.PolicyNumber, match=re.escape(f"reads int64; the features hold {wrong}")):
+        told = "the features hold NaN" if np.isnan(wrong) else f"reads int64; the features hold {wrong}"
+        with pytest.raises(errors.PolicyNumber, match=re.escape(told)):
             tabulate(make_game(), from_onnx(model.SerializeToString()), inputs, outputs="logits")
 
 

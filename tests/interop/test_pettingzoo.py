@@ -217,6 +217,23 @@ def test_too_many_states() -> None:
         assert part in str(caught.value)
 
 
+class Restricted(Corridor):
+    """Its last action is never legal."""
+
+    def _infos(self) -> dict[str, Any]:
+        infos = super()._infos()
+        for info in infos.values():
+            info["action_mask"][-1] = False
+        return infos
+
+
+def test_actions_that_are_never_legal_are_actions() -> None:
+    game = unroll(Restricted()).game
+    assert game.actions == (3, 3)
+    assert game.action_names == (("-1", "0", "1"), ("-1", "0", "1"))
+    assert not game.legal[0][:, 2].any()
+
+
 class Continuous(Corridor):
     """Its actions are no numbers of a list."""
 
@@ -242,12 +259,20 @@ class Failing(Corridor):
         return super().step(actions)
 
 
+class Unpaid(Corridor):
+    """It forgets a reward."""
+
+    def step(self, actions: dict[str, int]) -> Any:
+        observations, rewards, *others = super().step(actions)
+        return observations, {"left": rewards["left"]}, *others
+
+
 class Endless(Corridor):
     """It pays no number."""
 
     def step(self, actions: dict[str, int]) -> Any:
         observations, _, *others = super().step(actions)
-        return observations, {"left": float("nan")}, *others
+        return observations, {"left": float("nan"), "right": 0.0}, *others
 
 
 @pytest.mark.parametrize(
@@ -256,6 +281,7 @@ class Endless(Corridor):
         (Continuous(), r"agent 'left' has the action space Box"),
         (Growing(), "agent 'guest' appears"),
         (Endless(), r"seed 0, \[\[0, 0\]\]: the rewards are .*nan"),
+        (Unpaid(), "step returned no reward of agent 'right'"),
         (Failing(), r"step\(\{'left': 0, 'right': 0\}\) raised .*no way.*after seed 0, \[\[0, 0\]\]"),
         ("corridor", "a str is no PettingZoo environment"),
     ],
@@ -277,9 +303,16 @@ def test_options() -> None:
     acting = unrolled.export(mo.CorrelatedPolicy.uniform(unrolled.game), seed=0)
     env = Corridor()
     observations, infos = env.reset(seed=9)
-    acting.reset(9)
-    with pytest.raises(errors.UnsupportedGame, match="had other seeds"):
+    for seed in (9, None):
+        with pytest.raises(errors.InvalidOption, match=rf"seed is {seed}; .* seeds \[0, 1\]"):
+            acting.reset(seed)
+    acting.reset(1, 4)
+    with pytest.raises(errors.UnsupportedGame, match=r"which unrolling did not find.*reset\(\) was forgotten"):
         acting.act(env, observations, infos)
+    with pytest.raises(errors.InvalidOption, match="seeds are 3"):
+        unroll(Corridor(), seeds=3)  # type: ignore[arg-type]
+    with pytest.raises(errors.InvalidOption, match="names states raised TypeError"):
+        unroll(Corridor(), key=lambda seen: 0)  # type: ignore[arg-type,misc]
 
 
 def test_pettingzoo_is_imported_only_when_used(monkeypatch: pytest.MonkeyPatch) -> None:
