@@ -70,8 +70,11 @@ class World(Protocol):
     def history(self, position: Any) -> object:
         """How the position was reached, for people."""
 
+    def keep(self, position: Any) -> None:
+        """Take notice that the position will be followed later."""
+
     def release(self, position: Any) -> None:
-        """Take notice that the position was expanded and will seldom be needed."""
+        """Take notice that the position was followed, and will seldom be needed again."""
 
 
 @dataclass
@@ -195,6 +198,7 @@ class Tree:
             node = Node(len(self.nodes), key, mover, depth, legal, self.world.label(position), position)
             self._found[identity] = node
             self.nodes.append(node)
+            self.world.keep(position)
         else:
             if node.legal != legal:
                 raise self._differ(node, position, "their legal actions")

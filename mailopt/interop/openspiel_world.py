@@ -82,6 +82,9 @@ class SpielWorld:
         """See :class:`World`."""
         return position.history()
 
+    def keep(self, position: Any) -> None:
+        """See :class:`World`. Nothing to do."""
+
     def release(self, position: Any) -> None:
         """See :class:`World`. Nothing to do: states are small, and asked again when policies are tabulated."""
 

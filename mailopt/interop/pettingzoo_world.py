@@ -101,6 +101,7 @@ class Position:
     over: bool
     truncated: bool
     key: Hashable = None
+    kept: bool = False  # whether its environment counts among the copies that are held
 
 
 class ParallelWorld:
@@ -127,8 +128,7 @@ class ParallelWorld:
             envs = [copied(self.env) for _ in self.seeds]
         except Exception:  # noqa: BLE001 - whatever it is that cannot be copied
             envs, self._copyable = [self.env for _ in self.seeds], False
-        starts = [self.started(env, seed) for env, seed in zip(envs, self.seeds, strict=True)]
-        return [(1.0 / len(starts), self._kept(position)) for position in starts]
+        return [(1.0 / len(envs), self.started(env, seed)) for env, seed in zip(envs, self.seeds, strict=True)]
 
     def follow(self, position: Position, actions: tuple[int, ...]) -> tuple[Outcomes, list[float]]:
         """See :class:`World`."""
@@ -136,7 +136,7 @@ class ParallelWorld:
         first = tuple(choices[0] if choices else 0 for choices in position.legal)
         if actions == first:
             self._require_repeatable(position, actions, after, rewards)
-        return [(1.0, self._kept(after))], rewards
+        return [(1.0, after)], rewards
 
     def is_over(self, position: Position) -> bool:
         """See :class:`World`."""
@@ -174,11 +174,18 @@ class ParallelWorld:
         """See :class:`World`."""
         return f"seed {position.seed}, {[list(actions) for actions in position.played]}"
 
+    def keep(self, position: Position) -> None:
+        """See :class:`World`. Its environment is kept if there is room."""
+        position.kept = self._copyable and self._copies < _MOST_COPIES
+        if position.kept:
+            self._copies += 1
+        else:
+            position.env = None
+
     def release(self, position: Position) -> None:
         """See :class:`World`."""
-        if position.env is not None:
-            position.env = None
-            self._copies -= 1
+        self._copies -= position.kept
+        position.env, position.kept = None, False
 
     def started(self, env: Any, seed: int) -> Position:
         """Reset an environment, in place."""
@@ -263,21 +270,12 @@ class ParallelWorld:
                 f"the function that names states raised {error!r}; it is called with the environment and observations"
             ) from error
 
-    def _kept(self, position: Position) -> Position:
-        """Keep the environment of a position if there is room."""
-        if position.over or not self._copyable or self._copies >= _MOST_COPIES:
-            position.env = None
-        else:
-            self._copies += 1
-        return position
-
     def _ready(self, position: Position) -> Any:
         """Return an environment at a position, to be played on."""
         if not self._copyable:
             return self._replayed(position)
         if position.env is None:
             position.env = self._replayed(position)
-            self._copies += 1
         try:
             return copied(position.env)
         except Exception:  # noqa: BLE001 - whatever it is that cannot be copied
