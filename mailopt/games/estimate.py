@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse, stats
+from scipy import sparse, special
 
 from mailopt.errors import (
     InvalidOption,
@@ -314,9 +314,9 @@ def binomial_bounds(counts: FloatArray, trials: FloatArray, level: float) -> tup
     alpha = level / np.maximum(n * (n + 1.0), 1.0)
     lower, upper = np.zeros(k.shape), np.ones(k.shape)
     some, missed = k > 0, (k < n)
-    lower[some] = stats.beta.ppf(alpha[some] / 2, k[some], n[some] - k[some] + 1)
+    lower[some] = special.betaincinv(k[some], n[some] - k[some] + 1, alpha[some] / 2)
     none = missed & (k == 0)
     upper[none] = -np.expm1(np.log(alpha[none] / 2) / n[none])
     rest = missed & (k > 0)
-    upper[rest] = stats.beta.isf(alpha[rest] / 2, k[rest] + 1, n[rest] - k[rest])
+    upper[rest] = special.betainccinv(k[rest] + 1, n[rest] - k[rest], alpha[rest] / 2)
     return lower * (1.0 - _OFF), np.minimum(upper * (1.0 + _OFF), 1.0)

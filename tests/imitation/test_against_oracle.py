@@ -1274,7 +1274,7 @@ class Failing(mo.Simulator):
         return found  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("good", [2, 100])
+@pytest.mark.parametrize("good", [2, 200])  # too few steps to ask anything, and enough for the first questions
 @pytest.mark.parametrize("outcome", [ValueError("lost"), 2, -1, 0.5, None, "s"])
 def test_simulators_that_fail(outcome: object, good: int, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
@@ -1285,7 +1285,7 @@ def test_simulators_that_fail(outcome: object, good: int, tmp_path: Path) -> Non
     if isinstance(outcome, Exception):
         assert caught.value.__cause__ is outcome
     second = Asked(policy)
-    assert bool(first.cells) == (good == 100)
+    assert bool(first.cells) == (good == 200)
     if first.cells:
         with pytest.raises(mo.errors.SimulatorFailed):
             mo.blades(Failing(good, outcome), second, answers=path, episodes=10, seed=1)
