@@ -317,6 +317,7 @@ def import_game(
         Literal["layered", "step"], typer.Option(help="Put the step into the states, or into the kernels.")
     ] = "layered",
     discount: Annotated[float | None, typer.Option(help="Make a discounted game with this factor.")] = None,
+    max_states: Annotated[int, typer.Option(help="Most states to find.")] = 1_000_000,
     as_json: Json = False,
 ) -> None:
     """Turn a game of another framework into a game file."""
@@ -329,9 +330,9 @@ def import_game(
     from mailopt.interop import gambit, openspiel, pettingzoo  # noqa: PLC0415 - only this command needs them
 
     if framework == "openspiel":
-        game = openspiel.unroll(name, time=time, discount=discount).game
+        game = openspiel.unroll(name, time=time, discount=discount, max_states=max_states).game
     elif framework == "pettingzoo":
-        game = pettingzoo.unroll(pettingzoo.make(name), time=time, discount=discount).game
+        game = pettingzoo.unroll(pettingzoo.make(name), time=time, discount=discount, max_states=max_states).game
     else:
         game = gambit.load_nfg(name).game
     game.save(output)

@@ -114,6 +114,7 @@ def test_numbers_of_an_estimated_game_say_so(files: dict[str, Path], tmp_path: P
         (("import", "openspiel:no_such_game", "-o", "game.json"), "no_such_game"),
         (("import", "pettingzoo:no_such_game", "-o", "game.json"), "no_such_game"),
         (("import", "gambit:no_such_game.nfg", "-o", "game.json"), "no_such_game"),
+        (("import", "openspiel:tic_tac_toe", "-o", "game.json", "--max-states", "99"), "max_states=99"),
         (("demo", "--horizon", "1"), "horizon"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),

@@ -151,7 +151,7 @@ class EstimatedGame:
         lower, upper, none = self._row_bounds[stage]
         low, high = lower[rows].toarray(), np.repeat(none[rows, None], self.shape.num_states, axis=1)
         seen = upper[rows].tocoo()
-        high[seen.coords] = seen.data
+        high[seen.row, seen.col] = seen.data
         return low, high
 
     @cached_property
