@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +21,10 @@ from mailopt.errors import (
     MalformedFile,
 )
 from mailopt.games import storage
-from mailopt.games.game import MarkovGame
+from mailopt.games.game import MarkovGame, rebuilt
 from mailopt.games.kernels import SparseKernel
-from mailopt.games.numbers import BoolArray, FloatArray, IntArray, as_given
+from mailopt.games.numbers import BoolArray, FloatArray, IntArray
 
-Unvisited = Literal["error", "stay"]
 _FORMAT = ("mailopt.estimated_game", 1)
 _KINDS = ("observed", "deterministic", "known")
 _OFF = 1e-9  # relative error that quantiles of the beta distribution may have
@@ -106,6 +104,10 @@ class EstimatedGame:
         It carries the mark ``estimated_from`` with the number of transitions. A pair that was never seen stays where it
         is, with reward 0, if ``unvisited`` is ``"stay"``.
         """
+        return self._point_estimate
+
+    @cached_property
+    def _point_estimate(self) -> MarkovGame:
         joint, kernels = self.shape.num_joint_actions, []
         for matrix, unseen in zip(self.counts, self.unseen, strict=True):
             sums = np.asarray(matrix.sum(axis=1)).ravel()
@@ -113,20 +115,7 @@ class EstimatedGame:
             rows = np.flatnonzero(unseen.ravel())
             stay = sparse.coo_array((np.ones(rows.size), (rows, rows // joint)), shape=matrix.shape)
             kernels.append(SparseKernel(sparse.csr_array(frequencies + stay)))
-        game = self.shape
-        return MarkovGame(
-            kernels if len(kernels) > 1 else kernels[0],
-            self.reward_means if len(self.reward_means) > 1 else self.reward_means[0],
-            as_given(game.initial, game.exact_initial),
-            game.actions,
-            horizon=game.horizon,
-            discount=game.discount if game.exact_discount is None else game.exact_discount,
-            legal=game.legal,
-            state_names=game.state_names,
-            agent_names=game.agent_names,
-            action_names=game.action_names,
-            estimated_from=self.num_transitions,
-        )
+        return rebuilt(self.shape, kernels, self.reward_means if len(self.reward_means) > 1 else self.reward_means[0])
 
     # What the true game may be
 
@@ -282,7 +271,7 @@ def _check_read(found: EstimatedGame) -> None:
     seen = game.joint_legal if known else np.asarray(found.visits > 0)[:, None]
     problems = {
         "counts": stages not in (1, game.horizon or 1)
-        or total != found.num_transitions
+        or not total == found.num_transitions == game.estimated_from
         or not all((matrix.data > 0).all() for matrix in found.counts)
         or bool((found.visits[:, ~game.joint_legal] > 0).any()),
         "rewards": found.rewards not in _KINDS or known != (found.rewards == "known"),

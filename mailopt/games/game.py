@@ -363,19 +363,7 @@ class MarkovGame:
         GameShape, GameNumber
             As for the constructor.
         """
-        return MarkovGame(
-            list(self.kernels) if len(self.kernels) > 1 else self.kernels[0],
-            rewards,
-            as_given(self.initial, self.exact_initial),
-            self.actions,
-            horizon=self.horizon,
-            discount=self.discount if self.exact_discount is None else self.exact_discount,
-            legal=self.legal,
-            state_names=self.state_names,
-            agent_names=self.agent_names,
-            action_names=self.action_names,
-            estimated_from=self.estimated_from,
-        )
+        return rebuilt(self, self.kernels, rewards)
 
     @property
     def num_agents(self) -> int:
@@ -471,6 +459,23 @@ class MarkovGame:
         states = f"{self.num_states} state{'s' * (self.num_states > 1)}"
         mark = "" if self.estimated_from is None else f", estimated from {self.estimated_from} transitions"
         return f"MarkovGame({agents}, {states}, {time}, {layout} transitions{mark})"
+
+
+def rebuilt(game: MarkovGame, kernels: Sequence[TransitionKernel], rewards: NumberArray) -> MarkovGame:
+    """Return the same game with other transitions (one kernel, or one for each step) and rewards."""
+    return MarkovGame(
+        list(kernels) if len(kernels) > 1 else kernels[0],
+        rewards,
+        as_given(game.initial, game.exact_initial),
+        game.actions,
+        horizon=game.horizon,
+        discount=game.discount if game.exact_discount is None else game.exact_discount,
+        legal=game.legal,
+        state_names=game.state_names,
+        agent_names=game.agent_names,
+        action_names=game.action_names,
+        estimated_from=game.estimated_from,
+    )
 
 
 def check_game(game: object) -> None:

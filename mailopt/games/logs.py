@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
@@ -12,9 +11,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from mailopt.errors import CoverageError, GameNumber, GameShape, InvalidGame, InvalidHorizon, InvalidOption
+from mailopt.games.blank import blank_game
 from mailopt.games.estimate import EstimatedGame
-from mailopt.games.game import MarkovGame, flatten_joint, read_actions
-from mailopt.games.kernels import DeterministicKernel
+from mailopt.games.game import MarkovGame, flatten_joint
 from mailopt.games.numbers import GAME, FloatArray, IntArray, read_array, read_numbers
 
 
@@ -42,9 +41,8 @@ def estimate_game(
     if not isinstance(confidence, float | int) or not 0 < confidence < 1:
         raise InvalidOption(f"confidence is {confidence!r}; give a number between 0 and 1, such as 0.95")
     start, num_starts = _read_initial(initial, initial_states, num_states)
-    game = _blank(
-        num_states, actions, start, shape | {"estimated_from": max(read_array(states, GAME, "states").size, 1)}
-    )
+    length = max(read_array(states, GAME, "states").size, 1)
+    game = blank_game(num_states, actions, start, **shape, estimated_from=length)
     log = _Log(game, states, joint_actions, next_states, steps)
     counts, visits = log.counts(), log.visits()
     if known_rewards is not None:
@@ -168,14 +166,6 @@ class _Log:
             np.add.at(flat, self.places, array)
             flat /= np.maximum(visits.reshape(-1, 1), 1.0)
         return np.ascontiguousarray(np.moveaxis(flat.reshape(*visits.shape, -1), -1, 1))
-
-
-def _blank(num_states: int, actions: Sequence[int], initial: npt.ArrayLike, shape: dict[str, Any]) -> MarkovGame:
-    """Return a game of this shape in which nothing happens."""
-    counts = read_actions(actions)
-    joint = math.prod(counts)
-    stays = np.repeat(np.arange(num_states)[:, None], joint, axis=1)
-    return MarkovGame(DeterministicKernel(stays), np.zeros((len(counts), *stays.shape)), initial, counts, **shape)
 
 
 def _read_initial(

@@ -41,6 +41,7 @@ Number = int | float | Fraction
 NumberArray: TypeAlias = npt.ArrayLike | Sequence[Any]  # Fractions included
 
 ROW_SUM_TOLERANCE = 1e-9
+SINGLE_ROW_SUM_TOLERANCE = 1e-5  # of rows that another framework computed in single precision
 _EXACT_INTEGERS = 2**53
 
 

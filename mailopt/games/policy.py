@@ -340,6 +340,15 @@ class CorrelatedPolicy:
         return f"CorrelatedPolicy({steps}, {states}, {self.num_joint_actions} joint actions)"
 
 
+def independent(joint: npt.NDArray[Any]) -> tuple[list[npt.NDArray[Any]], npt.NDArray[Any]]:
+    """Marginals of a joint distribution (n_0, .., n_{m-1}), and that of independent agents who have them."""
+    factors = [joint.sum(axis=tuple(k for k in range(joint.ndim) if k != i)) for i in range(joint.ndim)]
+    product = factors[0]
+    for factor in factors[1:]:
+        product = product[..., None] * factor
+    return factors, product
+
+
 def read_weights(weights: NumberArray, count: int) -> tuple[FloatArray, Exact]:
     """Read the probabilities with which policies are drawn, as :func:`read_numbers` does; validated."""
     mix, exact = read_numbers(weights, POLICY, "weights", ("policy",))

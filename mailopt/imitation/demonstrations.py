@@ -364,7 +364,7 @@ def sample_demonstrations(
     """
     if isinstance(game, Simulator):
         length = read_steps(game.horizon, steps)
-        runs = roll_out(game, policy, episodes, random_generator(seed), steps=None if game.horizon else length)
+        runs = roll_out(game, policy, episodes, random_generator(seed), steps=steps)
         return Demonstrations(game, runs.state.reshape(-1, length), runs.joint_action.reshape(-1, length))
     check_policy(game, policy)
     rng, count = random_generator(seed), read_count(episodes, "episodes")

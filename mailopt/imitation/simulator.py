@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from mailopt.deviations import Deviation
 from mailopt.errors import IllegalAction, InvalidHorizon, InvalidOption, SimulatorFailed
+from mailopt.games.blank import blank_game
 from mailopt.games.game import MarkovGame, check_game
-from mailopt.games.kernels import DeterministicKernel
 from mailopt.games.numbers import FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy, check_policy
 from mailopt.games.sampling import RowSampler, random_generator, read_count, read_steps
@@ -70,16 +70,8 @@ class Simulator(ABC):
         count = read_count(num_states, "num_states")
         if discount is not None and not homogeneous:
             raise InvalidHorizon("a discounted simulator must not depend on the step; leave homogeneous=True")
-        joint = max(int(np.prod(actions)), 1)  # the game refuses counts that are none
-        stays = np.repeat(np.arange(count)[:, None], joint, axis=1)
-        self._blank = MarkovGame(
-            DeterministicKernel(stays),
-            np.zeros((np.size(actions), *stays.shape)),
-            np.full(count, 1.0 / count),
-            actions,
-            horizon=horizon,
-            discount=discount,
-            legal=legal,
+        self._blank = blank_game(
+            count, actions, np.full(count, 1.0 / count), horizon=horizon, discount=discount, legal=legal
         )
         self.num_states, self.actions = self._blank.num_states, self._blank.actions
         self.horizon, self.discount, self.legal = self._blank.horizon, self._blank.discount, self._blank.legal

@@ -16,7 +16,7 @@ import numpy as np
 
 from mailopt.errors import InvalidPolicy, MissingDependency, UnsupportedGame
 from mailopt.games.game import MarkovGame
-from mailopt.games.policy import CorrelatedPolicy, check_policy
+from mailopt.games.policy import CorrelatedPolicy, check_policy, independent
 from mailopt.interop.gambit_files import (
     NormalForm,
     Outcome,
@@ -121,10 +121,7 @@ def to_profile(gambit_game: Any, game: MarkovGame, policy: CorrelatedPolicy) -> 
     players = list(gambit_game.players)
     _require_order(_labels(players), [game.agent_name(i) for i in range(game.num_agents)], "the players")
     exact = policy.fractions().reshape(game.actions)
-    factors = [exact.sum(axis=tuple(k for k in range(exact.ndim) if k != i)) for i in range(exact.ndim)]
-    product = factors[0]
-    for factor in factors[1:]:
-        product = product[..., None] * factor
+    factors, product = independent(exact)
     apart = float(np.abs(product - exact).max())
     if apart > _PRODUCT_TOLERANCE:
         raise InvalidPolicy(

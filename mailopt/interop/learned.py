@@ -23,7 +23,7 @@ from mailopt.errors import (
     PolicyShape,
 )
 from mailopt.games.game import MarkovGame, check_game
-from mailopt.games.numbers import BoolArray, FloatArray, IntArray
+from mailopt.games.numbers import ROW_SUM_TOLERANCE, SINGLE_ROW_SUM_TOLERANCE, BoolArray, FloatArray, IntArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt.games.sampling import read_count
 from mailopt.interop.learned_models import from_onnx, from_sklearn, from_stable_baselines3, from_torch
@@ -31,8 +31,7 @@ from mailopt.interop.learned_models import from_onnx, from_sklearn, from_stable_
 __all__ = ["from_onnx", "from_sklearn", "from_stable_baselines3", "from_torch", "tabulate"]
 
 Model: TypeAlias = Callable[[npt.NDArray[Any]], Any]
-_TOLERANCES = {2: 1e-2, 4: 1e-5}  # what sums may be off, by bytes of a number; of doubles:
-_DOUBLE = 1e-9
+_TOLERANCES = {2: 1e-2, 4: SINGLE_ROW_SUM_TOLERANCE}  # what sums may be off, by bytes of a number
 
 
 def tabulate(
@@ -170,14 +169,16 @@ class _Reader:
         for start in range(0, asked.size, self.batch_size):
             states = asked[start : start + self.batch_size]
             where = f"{self._where(step, states[0], None)} and {states.size - 1} others"
-            unknown = [s for s in states if inputs.dtype.kind == "f" and np.isnan(inputs[s]).any()]
-            if unknown:
+            given = inputs[states]
+            unknown = np.isnan(given.reshape(states.size, -1)).any(axis=1) if given.dtype.kind == "f" else np.zeros(1)
+            if unknown.any():
+                first = states[np.argmax(unknown)]
                 raise PolicyNumber(
-                    f"{self._where(step, unknown[0], None)}: the features hold NaN, as where an agent observes "
-                    "nothing; put in what the model was trained with there"
+                    f"{self._where(step, first, None)}: the features hold NaN, as where an agent observes nothing; "
+                    "put in what the model was trained with there"
                 )
             try:
-                answers.append(model(inputs[states]))
+                answers.append(model(given))
             except InvalidPolicy as error:
                 raise type(error)(f"{where}: {error}") from error
             except MailoptError:
@@ -228,7 +229,7 @@ class _Reader:
         self, rows: npt.NDArray[Any], legal: BoolArray, step: int, states: IntArray, agent: int | None
     ) -> FloatArray:
         """Distributions (B, n), in double precision."""
-        tolerance = _TOLERANCES.get(rows.dtype.itemsize, _DOUBLE)
+        tolerance = _TOLERANCES.get(rows.dtype.itemsize, ROW_SUM_TOLERANCE)
         given = rows.astype(np.float64)
         bad = np.isnan(given) | (given == np.inf) | ((given < 0) if not self.logits else np.zeros_like(legal))
         if bad.any():

@@ -10,11 +10,9 @@ import numpy as np
 
 from mailopt.errors import IllegalAction, InvalidPolicy, PolicyDistribution, PolicyNumber
 from mailopt.games.game import MarkovGame
-from mailopt.games.numbers import ROW_SUM_TOLERANCE, BoolArray, FloatArray
-from mailopt.games.policy import CorrelatedPolicy
+from mailopt.games.numbers import ROW_SUM_TOLERANCE, SINGLE_ROW_SUM_TOLERANCE, BoolArray, FloatArray
+from mailopt.games.policy import CorrelatedPolicy, independent
 from mailopt.interop.openspiel_world import import_pyspiel
-
-_SINGLE = 1e-5  # what rows of single precision may be off
 
 
 def is_joint(policy: Any) -> bool:
@@ -53,7 +51,7 @@ def _row(given: Iterable[tuple[int, Any]], legal: BoolArray, where: str) -> Floa
         elif p > 0:
             raise IllegalAction(f"{where}: action {action} is illegal there but has probability {p}")
         single |= isinstance(p, np.floating) and np.finfo(p).bits < 64
-    total, tolerance = float(row.sum()), _SINGLE if single else ROW_SUM_TOLERANCE
+    total, tolerance = float(row.sum()), SINGLE_ROW_SUM_TOLERANCE if single else ROW_SUM_TOLERANCE
     if abs(total - 1.0) > tolerance:
         raise PolicyDistribution(
             f"{where}: the probabilities sum to {total!r}; they must sum to 1 within {tolerance:g}"
@@ -95,10 +93,7 @@ def _exported_class() -> type:
             player = int(state.current_player() if player_id is None else player_id)
             step, s = self._locate(state)
             row = self._policy.at(step)[s].reshape(self._markov_game.actions)
-            own = [row.sum(axis=tuple(k for k in range(row.ndim) if k != i)) for i in range(row.ndim)]
-            product = own[0]
-            for other in own[1:]:
-                product = product[..., None] * other
+            own, product = independent(row)
             apart = float(np.abs(product - row).max())
             if apart > ROW_SUM_TOLERANCE:
                 raise InvalidPolicy(

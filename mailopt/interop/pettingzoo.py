@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mailopt.errors import InvalidOption, MissingDependency, UnsupportedGame
+from mailopt.errors import InvalidOption, UnsupportedGame
 from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray, Number
 from mailopt.games.policy import CorrelatedPolicy
@@ -21,7 +21,7 @@ from mailopt.games.sampling import random_generator, read_count, read_steps
 from mailopt.imitation.demonstrations import Demonstrations
 from mailopt.interop.enumeration import Time, enumerate_game
 from mailopt.interop.pettingzoo_simulator import PettingZooSimulator
-from mailopt.interop.pettingzoo_world import Key, Observations, ParallelWorld, Position, parallel
+from mailopt.interop.pettingzoo_world import Key, Observations, ParallelWorld, Position, import_pettingzoo, parallel
 
 __all__ = ["EnvironmentPolicy", "PettingZooSimulator", "UnrolledEnvironment", "make", "parallel", "unroll"]
 
@@ -273,10 +273,7 @@ def make(name: str) -> Any:
     MissingDependency
         PettingZoo is not installed.
     """
-    try:
-        import pettingzoo  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise MissingDependency("PettingZoo is not installed: pip install 'mailopt[games]'") from error
+    pettingzoo = import_pettingzoo()
     try:
         return pettingzoo.make("aec", name)
     except Exception as error:

@@ -24,6 +24,15 @@ _MOST_COPIES = 1000
 _LONGEST_TEXT = 60
 
 
+def import_pettingzoo() -> Any:
+    """Import PettingZoo, or say how to install it."""
+    try:
+        import pettingzoo  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise MissingDependency("PettingZoo is not installed: pip install 'mailopt[games]'") from error
+    return pettingzoo
+
+
 def parallel(env: Any) -> Any:
     """Return a PettingZoo environment in its parallel form.
 
@@ -37,15 +46,13 @@ def parallel(env: Any) -> Any:
     UnsupportedGame
         Something else was given, or it has no ``possible_agents``.
     """
-    try:
-        from pettingzoo import AECEnv, ParallelEnv  # noqa: PLC0415 - optional
-        from pettingzoo.utils import conversions  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise MissingDependency("PettingZoo is not installed: pip install 'mailopt[games]'") from error
-    if isinstance(env, AECEnv):
+    pettingzoo = import_pettingzoo()
+    from pettingzoo.utils import conversions  # noqa: PLC0415 - optional
+
+    if isinstance(env, pettingzoo.AECEnv):
         simultaneous = env.metadata.get("is_parallelizable", False)
         env = conversions.aec_to_parallel(env) if simultaneous else conversions.turn_based_aec_to_parallel(env)
-    if not isinstance(env, ParallelEnv):
+    if not isinstance(env, pettingzoo.ParallelEnv):
         raise UnsupportedGame(f"a {type(env).__name__} is no PettingZoo environment; give an AECEnv or a ParallelEnv")
     if not getattr(env, "possible_agents", None):
         raise UnsupportedGame(f"{env} does not list its possible_agents; a game has a fixed set of agents")

@@ -9,6 +9,8 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.utils import EzPickle
 from pettingzoo import ParallelEnv
 
+from mailopt.games.numbers import FloatArray
+
 
 class Corridor(ParallelEnv, EzPickle):  # type: ignore[misc]
     """Two walkers on cells 0..length-1; the first to reach the last cell is paid 1 and the episode ends.
@@ -65,3 +67,19 @@ class Corridor(ParallelEnv, EzPickle):  # type: ignore[misc]
     def _infos(self) -> dict[str, Any]:
         masks = [[cell > 0, True, cell < self.length - 1] for cell in self.cells]
         return {agent: {"action_mask": np.array(mask)} for agent, mask in zip(self.possible_agents, masks, strict=True)}
+
+
+def expected_returns(env: Any, act: Any, seed: int, history: tuple[dict[str, int], ...] = ()) -> FloatArray:
+    """Expected returns over all sequences of actions, each played in the environment from the start, and weighed.
+
+    ``act(observations, infos, step)`` gives pairs of actions and their probability.
+    """
+    observations, infos = env.reset(seed=seed)
+    rewards: dict[str, float] = {}
+    for actions in history:
+        observations, rewards, _, _, infos = env.step(actions)
+    paid = np.array([rewards.get(agent, 0.0) for agent in env.possible_agents])
+    if env.agents:
+        for actions, p in act(observations, infos, len(history)):
+            paid = paid + p * expected_returns(env, act, seed, (*history, actions))
+    return paid

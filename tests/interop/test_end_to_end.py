@@ -16,7 +16,7 @@ from mailopt.games.numbers import FloatArray
 from mailopt.interop import openspiel
 from mailopt.interop.learned import from_sklearn, from_torch, tabulate
 from mailopt.interop.pettingzoo import UnrolledEnvironment, unroll
-from tests.interop.environments import Corridor
+from tests.interop.environments import Corridor, expected_returns
 
 GOOFSPIEL = "goofspiel(num_cards=4,imp_info=False,points_order=descending)"
 torch.set_num_threads(1)  # small networks are slow on several
@@ -130,19 +130,6 @@ def test_a_network_cloned_on_goofspiel() -> None:
         np.testing.assert_allclose(back[s], repaired.policy.at(int(name.split(":")[0]))[s], rtol=0, atol=1e-15)
 
 
-def expected_returns(env: Any, act: Any, history: tuple[dict[str, int], ...] = ()) -> FloatArray:
-    """Expected returns of seed 0 in the environment itself, over all sequences of actions."""
-    observations, infos = env.reset(seed=0)
-    rewards: dict[str, float] = {}
-    for actions in history:
-        observations, rewards, _, _, infos = env.step(actions)
-    paid = np.array([rewards.get(agent, 0.0) for agent in env.possible_agents])
-    if env.agents:
-        for actions, p in act(observations, infos, len(history)):
-            paid = paid + p * expected_returns(env, act, (*history, actions))
-    return paid
-
-
 def test_a_classifier_cloned_in_pettingzoo() -> None:
     env = Corridor(length=4, limit=4)
     unrolled: UnrolledEnvironment = unroll(env, seeds=(0,), time="step")
@@ -171,7 +158,9 @@ def test_a_classifier_cloned_in_pettingzoo() -> None:
         total = sum(p for _, p in pairs)
         return [(actions, p / total) for actions, p in pairs if p > 0]
 
-    np.testing.assert_allclose(mo.values(game, policy).value, expected_returns(env, by_classifier), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        mo.values(game, policy).value, expected_returns(env, by_classifier, 0), rtol=0, atol=1e-9
+    )
 
     gap = mo.regret_gap(game, policy, expert)
     certificate = mo.certify(game, policy, expert)
@@ -186,4 +175,4 @@ def test_a_classifier_cloned_in_pettingzoo() -> None:
         return acting.joint_action_probabilities(env, observations, infos)
 
     expected = mo.values(game, repaired.policy).value
-    np.testing.assert_allclose(expected, expected_returns(env, by_export), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(expected, expected_returns(env, by_export, 0), rtol=0, atol=1e-12)

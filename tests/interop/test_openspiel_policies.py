@@ -16,6 +16,7 @@ from open_spiel.python.pytorch import policy_gradient
 import mailopt as mo
 from mailopt import errors
 from mailopt.interop.openspiel import UnrolledGame, unroll
+from tests.random_games import random_policy
 
 GOOFSPIEL = "goofspiel(num_cards=4,imp_info=False,points_order=descending)"
 GAMES = [
@@ -36,11 +37,6 @@ def random_product(game: mo.MarkovGame, seed: int, *, stationary: bool = True) -
         weights = rng.exponential(size=(*steps, *legal.shape)) * legal
         factors.append(weights / weights.sum(axis=-1, keepdims=True))
     return mo.CorrelatedPolicy.product(factors)
-
-
-def random_correlated(game: mo.MarkovGame, seed: int) -> mo.CorrelatedPolicy:
-    weights = np.random.default_rng(seed).exponential(size=game.joint_legal.shape) * game.joint_legal
-    return mo.CorrelatedPolicy(weights / weights.sum(axis=1, keepdims=True))
 
 
 def roots(unrolled: UnrolledGame) -> Any:
@@ -78,7 +74,7 @@ def test_nothing_is_lost_on_the_way_to_openspiel_and_back(spec: str) -> None:
     policy = random_product(unrolled.game, 2)
     back = unrolled.tabulate(unrolled.export(policy))
     np.testing.assert_allclose(back.probabilities, policy.probabilities, rtol=0, atol=1e-15)
-    correlated = random_correlated(unrolled.game, 2)
+    correlated = random_policy(np.random.default_rng(2), unrolled.game)
     back = unrolled.tabulate(unrolled.export(correlated))
     np.testing.assert_allclose(back.probabilities, correlated.probabilities, rtol=0, atol=1e-15)
 
@@ -103,7 +99,7 @@ def test_tables_of_openspiel_in_python_and_in_c(spec: str) -> None:
 
 def test_recommendations_that_are_correlated_have_no_probabilities_of_one_player() -> None:
     unrolled = unroll(GOOFSPIEL)
-    exported = unrolled.export(random_correlated(unrolled.game, 0))
+    exported = unrolled.export(random_policy(np.random.default_rng(0), unrolled.game))
     with pytest.raises(errors.InvalidPolicy, match=r"step 0, state 0 \(0: P0 hand: 1 2 3 4 .*joint_action_prob"):
         exported.action_probabilities(roots(unrolled), 0)
     total = sum(p for _, p in exported.joint_action_probabilities(roots(unrolled)))
@@ -231,7 +227,7 @@ def test_a_repeated_game_without_memory_is_one_state() -> None:
     unrolled = unroll("repeated_game(stage_game=matrix_pd(),num_repetitions=1000)", discount=0.75, key=lambda node: 0)
     stage = unroll("matrix_pd()").game
     assert unrolled.game.num_states == 2
-    policy = random_correlated(unrolled.game, 0)
+    policy = random_policy(np.random.default_rng(0), unrolled.game)
     once = mo.CorrelatedPolicy(np.vstack([policy.probabilities[:1], np.eye(4)[:1]]))
     for deviations in (mo.Swap(), mo.External()):
         repeated = mo.regret(unrolled.game, policy, deviations).value

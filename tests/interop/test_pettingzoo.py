@@ -18,38 +18,23 @@ from mailopt.games.numbers import FloatArray
 from mailopt.interop import openspiel
 from mailopt.interop.pettingzoo import UnrolledEnvironment, unroll
 from mailopt.interop.pettingzoo_world import copied, parallel
-from tests.interop.environments import Corridor
+from tests.interop.environments import Corridor, expected_returns
+from tests.random_games import random_policy
 
 
 def rock_paper_scissors(rounds: int) -> Any:
     return pettingzoo.make("parallel", "classic/rps-v2", max_cycles=rounds)
 
 
-def random_policy(game: mo.MarkovGame, seed: int, *, stationary: bool = True) -> mo.CorrelatedPolicy:
-    steps = () if stationary else (game.horizon or 1,)
-    weights = np.random.default_rng(seed).exponential(size=(*steps, *game.joint_legal.shape)) * game.joint_legal
-    return mo.CorrelatedPolicy(weights / weights.sum(axis=-1, keepdims=True))
-
-
-def expected_returns(env: Any, unrolled: UnrolledEnvironment, policy: mo.CorrelatedPolicy, seed: int) -> FloatArray:
-    """Returns of all sequences of joint actions, each played in the environment from the start, and weighed."""
+def returns_of(env: Any, unrolled: UnrolledEnvironment, policy: mo.CorrelatedPolicy, seed: int) -> FloatArray:
+    """Expected returns of an exported policy in the environment itself."""
     acting = unrolled.export(policy, seed=0)
 
-    def onward(history: list[dict[str, int]]) -> FloatArray:
-        observations, infos = env.reset(seed=seed)
-        acting.reset(seed)
-        rewards: dict[str, float] = {}
-        for actions in history:
-            acting.act(env, observations, infos)
-            observations, rewards, _, _, infos = env.step(actions)
-        paid = np.array([rewards.get(agent, 0.0) for agent in env.possible_agents])
-        if not env.agents:
-            return paid
-        for actions, p in acting.joint_action_probabilities(env, observations, infos):
-            paid = paid + p * onward([*history, actions])
-        return paid
+    def act(observations: Any, infos: Any, step: int) -> list[tuple[dict[Any, int], float]]:
+        acting.reset(seed, step)
+        return acting.joint_action_probabilities(env, observations, infos)
 
-    return onward([])
+    return expected_returns(env, act, seed)
 
 
 def test_the_corridor_is_a_proper_environment() -> None:
@@ -65,8 +50,8 @@ def test_the_corridor_is_a_proper_environment() -> None:
 def test_values_are_the_environments_own(time: Any, wind: bool) -> None:
     env, seeds = Corridor(limit=3, wind=wind), (0, 1, 5)
     unrolled = unroll(env, seeds=seeds, time=time)
-    policy = random_policy(unrolled.game, 0, stationary=False)
-    expected = np.mean([expected_returns(env, unrolled, policy, seed) for seed in seeds], axis=0)
+    policy = random_policy(np.random.default_rng(0), unrolled.game, unrolled.game.horizon)
+    expected = np.mean([returns_of(env, unrolled, policy, seed) for seed in seeds], axis=0)
     assert np.abs(expected).max() > 0.01
     np.testing.assert_allclose(mo.values(unrolled.game, policy).value, expected, rtol=0, atol=1e-12)
 
@@ -78,9 +63,9 @@ def test_rock_paper_scissors_which_cannot_be_copied() -> None:
         copied(env)
     unrolled = unroll(env, time="step")
     assert unrolled.game.num_states == 11
-    policy = random_policy(unrolled.game, 1, stationary=False)
+    policy = random_policy(np.random.default_rng(1), unrolled.game, unrolled.game.horizon)
     np.testing.assert_allclose(
-        mo.values(unrolled.game, policy).value, expected_returns(env, unrolled, policy, 0), rtol=0, atol=1e-12
+        mo.values(unrolled.game, policy).value, returns_of(env, unrolled, policy, 0), rtol=0, atol=1e-12
     )
     assert mo.regret(unrolled.game, mo.CorrelatedPolicy.uniform(unrolled.game)).value == pytest.approx(0, abs=1e-12)
 
@@ -158,7 +143,7 @@ def test_states_actions_and_observations() -> None:
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_recorded_plays_are_plays_of_the_game(seeds: tuple[int, ...]) -> None:
     unrolled = unroll(Corridor(wind=True), seeds=seeds)
-    policy = random_policy(unrolled.game, 3)
+    policy = random_policy(np.random.default_rng(3), unrolled.game)
     shown = unrolled.play_outs(policy, 500, seed=1)
     exact = mo.Demonstrations.from_policy(unrolled.game, policy)
     assert not (shown.seen & ~exact.seen).any()
