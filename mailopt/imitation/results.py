@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 from mailopt.evaluation.loss import DeviationWeightedLoss
 from mailopt.games.numbers import BoolArray, FloatArray
 from mailopt.games.policy import CorrelatedPolicy
-from mailopt_solvers import QuadraticSolution, Solution
+from mailopt_solvers import LinearProgram, QuadraticSolution, Solution
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,6 +105,8 @@ class Imitation:
         under deviations from the expert than the one, and the policy's is at most the other. None otherwise.
     solver, version, solve_time
         Provenance of the programs; empty if none was needed.
+    program
+        The last linear program that was solved, as data; None if there was none.
     elapsed
         Seconds in all.
     options
@@ -124,6 +126,7 @@ class Imitation:
     solver: str = ""
     version: str = ""
     solve_time: float = 0.0
+    program: LinearProgram | None = None
     elapsed: float = 0.0
 
     def __repr__(self) -> str:
@@ -140,20 +143,27 @@ class Imitation:
 
 
 class Provenance(TypedDict):
-    """Which solver answered, and how long it took."""
+    """Which solver answered, how long it took, and the last linear program."""
 
     solver: str
     version: str
     solve_time: float
+    program: LinearProgram | None
 
 
 def provenance(*solutions: Solution | QuadraticSolution | None) -> Provenance:
     """Gather the provenance of answers; the last one tells the solver."""
     found = [solution for solution in solutions if solution is not None]
     if not found:
-        return {"solver": "", "version": "", "solve_time": 0.0}
+        return {"solver": "", "version": "", "solve_time": 0.0, "program": None}
     total = sum(solution.solve_time for solution in found)
-    return {"solver": found[-1].solver, "version": found[-1].version, "solve_time": total}
+    programs = [solution.program for solution in found if isinstance(solution, Solution)]
+    return {
+        "solver": found[-1].solver,
+        "version": found[-1].version,
+        "solve_time": total,
+        "program": programs[-1] if programs else None,
+    }
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -69,6 +69,24 @@ class Basis:
             raise InvalidProgram(f"basis has {basic} basic members, but {program!r} needs {program.num_rows}")
         return self
 
+    def continued(self, program: LinearProgram) -> Basis:
+        """Extend to a program of which this one's is the beginning: new rows are basic, new variables at a bound.
+
+        Raises
+        ------
+        InvalidProgram
+            The program has fewer variables or rows.
+        """
+        if self.variables.size > program.num_variables or self.rows.size > program.num_rows:
+            raise InvalidProgram(f"{self!r} is no beginning of one of {program!r}")
+        variables = np.full(program.num_variables, BasisStatus.LOWER, dtype=np.int8)
+        variables[np.isinf(program.lower)] = BasisStatus.UPPER
+        variables[np.isinf(program.lower) & np.isinf(program.upper)] = BasisStatus.FREE
+        variables[: self.variables.size] = self.variables
+        rows = np.full(program.num_rows, BasisStatus.BASIC, dtype=np.int8)
+        rows[: self.rows.size] = self.rows
+        return Basis(variables, rows)
+
     def __repr__(self) -> str:
         """Sizes in one line."""
         return f"Basis({self.variables.size} variables, {self.rows.size} rows)"

@@ -51,3 +51,23 @@ class TimeLimit(SolverError):
 
 class SolverNotInstalled(MailoptError, ImportError):
     """A solver was asked for by name and cannot be used here."""
+
+
+class MalformedCollection(MailoptError, ValueError):
+    """A collection of benchmark instances that cannot be read, or whose files are not what its manifest says."""
+
+
+class MalformedResults(MailoptError, ValueError):
+    """Results of a benchmark that cannot be read."""
+
+
+class EngineNotInstalled(MailoptError, ImportError):
+    """An engine was asked for and a package that it needs is not installed; the message names the extra."""
+
+
+class WorkerLost(MailoptError):
+    """A task whose worker process was lost, with all other tasks and alone; it has no result."""
+
+
+class FiguresNotInstalled(MailoptError, ImportError):
+    """Figures were asked for and matplotlib is not installed."""

@@ -6,6 +6,7 @@ knows the dialects. Names carry the blocks: ``z[0,1]`` is a member of block ``z`
 
 from __future__ import annotations
 
+import gzip
 import math
 import os
 import re
@@ -25,7 +26,7 @@ _OBJECTIVE = "objective"
 
 
 def write_mps(program: LinearProgram, path: str | os.PathLike[str]) -> None:
-    """Write a program as an MPS file (free format), whole or not at all.
+    """Write a program as an MPS file (free format), whole or not at all; compressed if the name ends in ``.gz``.
 
     Reading it back with :func:`read_mps` gives the same doubles and the same blocks, but for blocks without members.
 
@@ -40,11 +41,12 @@ def write_mps(program: LinearProgram, path: str | os.PathLike[str]) -> None:
     require_program(program)
     text = "".join(f"{line}\n" for line in _lines(program))  # before anything is written
     with replacing(path) as file:
-        file.write(text.encode("ascii"))
+        content = text.encode("ascii")
+        file.write(gzip.compress(content, mtime=0) if Path(path).suffix == ".gz" else content)
 
 
 def read_mps(path: str | os.PathLike[str]) -> LinearProgram:
-    """Read a program from an MPS file.
+    """Read a program from an MPS file, also a compressed one, ``.mps.gz``.
 
     Variables and rows named like members of blocks, in order and complete, become blocks again; otherwise each is a
     block of its own, of shape ().
@@ -100,8 +102,19 @@ def read_mps(path: str | os.PathLike[str]) -> LinearProgram:
     )
 
 
+def member_names(program: LinearProgram) -> tuple[list[str], list[str]]:
+    """Names of the variables and of the rows in an MPS file.
+
+    Raises
+    ------
+    InvalidProgram
+        MPS cannot hold a name.
+    """
+    return _names(program.variables, "variable"), _names(program.rows, "row")
+
+
 def _lines(program: LinearProgram) -> list[str]:
-    columns, rows = _names(program.variables, "variable"), _names(program.rows, "row")
+    columns, rows = member_names(program)
     sides = [_side(name, *bounds) for name, *bounds in zip(rows, program.row_lower, program.row_upper, strict=True)]
     lines = ["NAME mailopt FREE", "OBJSENSE", f"    {program.sense.upper()}", "ROWS", f" N {_OBJECTIVE}"]
     lines += [f" {kind} {name}" for name, (kind, _, _) in zip(rows, sides, strict=True)]

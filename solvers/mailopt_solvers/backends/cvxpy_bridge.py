@@ -165,6 +165,7 @@ class Cvxpy(Solver):
 
     backend: ClassVar[str] = "cvxpy"
     methods: ClassVar[tuple[str, ...]] = tuple(_SOFTWARE)
+    modules: ClassVar[tuple[str, ...]] = ("cvxpy",)
 
     def __init__(self, method: str | None = None, /, **options: object) -> None:
         super().__init__(method, **options)

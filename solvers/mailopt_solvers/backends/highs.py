@@ -89,6 +89,7 @@ class Highs(Solver):
 
     backend: ClassVar[str] = "highs"
     methods: ClassVar[tuple[str, ...]] = ("choose", "simplex", "ipm", "pdlp", "hipo")
+    modules: ClassVar[tuple[str, ...]] = ("highspy",)
 
     def __init__(self, method: str | None = None, /, **options: OptionValue) -> None:
         super().__init__(method, **options)

@@ -57,6 +57,7 @@ class Scipy(Solver):
 
     backend: ClassVar[str] = "scipy"
     methods: ClassVar[tuple[str, ...]] = ("highs", "highs-ds", "highs-ipm")
+    modules: ClassVar[tuple[str, ...]] = ("scipy.optimize",)
 
     def __init__(self, method: str | None = None, /, **options: object) -> None:
         super().__init__(method, **options)
