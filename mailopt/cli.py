@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,14 +21,18 @@ from rich.markup import escape
 from rich.table import Table
 
 import mailopt as mo
+from mailopt.bench_cli import bench
 from mailopt.certificates import checker
+from mailopt.certificates.batch import CertifyOne, Outcome, certify_anywhere, certify_files, certify_with
 from mailopt.certificates.certificate import middle
 from mailopt.certificates.certify import Certifier
 from mailopt.evaluation.stages import Method
 from mailopt.games.files import game_content, policy_content
 from mailopt.progress import shown
+from mailopt_solvers.engines import Engine, EngineName
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(bench, name="bench")
 _out = Console(highlight=False)
 _SHOWN = 20  # departures in a table; --json has all
 _CLASSES: dict[str, mo.DeviationClass] = {
@@ -130,7 +135,9 @@ def demo(
 @app.command()
 def certify(
     game_file: Annotated[Path, typer.Argument(metavar="GAME", help="Game file, .json or .npz.")],
-    policy_files: Annotated[list[Path], typer.Argument(metavar="POLICY...", help="Policy files, .json or .npz.")],
+    policy_files: Annotated[
+        list[Path], typer.Argument(metavar="POLICY...", help="Policy files, .json or .npz, or folders of them.")
+    ],
     expert_file: Annotated[Path | None, typer.Option("--expert", metavar="FILE", help="Expert policy file.")] = None,
     deviations: Annotated[str, typer.Option(help=f"What agents may do instead of obeying: {_OFFERED}.")] = "swap",
     method: Annotated[
@@ -143,14 +150,27 @@ def certify(
         ),
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="With -o: certify in fractions.")] = False,
+    workers: Annotated[int, typer.Option(help="With -o: how many policies to certify at once.")] = 1,
+    engine: Annotated[
+        EngineName | None,
+        typer.Option(help="With -o: where; on this machine (loky, the default), on a Dask or on a Ray cluster."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a running cluster (tcp://HOST:8786, HOST:6379); by default one is started here."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compute values and regret of a policy, and the gaps to an expert; with -o write certificates of them.
 
     A folder of certificates is resumed: one that is about the same game, policy, expert and class is kept, unchecked
     (see verify), any other one is replaced. A policy that cannot be certified does not stop the others; the exit status
-    is 2 then.
+    is 2 then. Workers get what the files hold, and need no access to them.
     """
+    if output is None and (workers != 1 or engine is not None or address is not None):
+        raise mo.errors.InvalidOption("--workers, --engine and --address need -o: where the certificates go")
+    where = Engine(engine or "loky", workers, address)
+    policy_files = _without_folders(policy_files)
     game = mo.load_game(game_file)
     expert = None if expert_file is None else mo.load_policy(expert_file, game)
     phi = _class_of(deviations)
@@ -159,7 +179,11 @@ def certify(
         if output.suffix == ".npz" or (to_file and len(policy_files) > 1):
             raise mo.errors.InvalidOption(f"-o {output}: give a .json file for one policy, or a folder")
         targets = [output] if to_file else [output / f"{path.stem}.json" for path in policy_files]
-        _certify_files(Certifier(game, expert, deviations=phi, exact=exact), policy_files, targets, as_json)
+        certifier = Certifier(game, expert, deviations=phi, exact=exact)
+        one = (
+            certify_with(certifier) if where.in_process else certify_anywhere(game_file, expert_file, phi, exact=exact)
+        )
+        _certify_files(certifier, one, policy_files, targets, where, as_json)
         return
     if len(policy_files) > 1 or exact:
         what = "several policies need" if len(policy_files) > 1 else "--exact needs"
@@ -213,34 +237,40 @@ def _show_numbers(
     _print_departures(game, policy, ours.best)
 
 
-def _certify_files(certifier: Certifier, paths: list[Path], targets: list[Path], as_json: bool) -> None:
+def _without_folders(paths: list[Path]) -> list[Path]:
+    """Put the policy files of a folder, in the order of their names, where it is given."""
+    found = []
+    for path in paths:
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in (".json", ".npz"))
+        if not inside:
+            raise mo.errors.InvalidOption(f"{path}: the folder has no .json or .npz files")
+        found += inside
+    return found
+
+
+def _certify_files(
+    certifier: Certifier, certify_one: CertifyOne, paths: list[Path], targets: list[Path], engine: Engine, as_json: bool
+) -> None:
     """Write a certificate of each policy, and a summary of all."""
     if len(set(targets)) < len(targets):
         twice = next(target for target in targets if targets.count(target) > 1)
         raise mo.errors.InvalidOption(f"two policies would be certified in {twice}; give them different names")
     targets[0].parent.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    with shown(len(paths) > 1 and not as_json, "certifying", len(paths)) as advance:
-        for path, target in zip(paths, targets, strict=True):
-            row: dict[str, Any] = {"policy": str(path), "certificate": str(target)}
-            try:
-                policy = mo.load_policy(path, certifier.game)
-                certificate = _existing(target)
-                row["status"] = "kept" if certificate else "written"
-                if certificate is None or not certifier.certifies(certificate, policy):
-                    row["status"] = "replaced" if certificate else "written"
-                    certificate = certifier.certify(policy)
-                    certificate.save(target)
-                row |= {what: list(map(str, ends)) for what, ends in certificate.claim.items()}
-            except mo.MailoptError as error:
-                row |= {"status": "failed", "error": str(error)}
-            except OSError as error:
-                row |= {"status": "failed", "error": f"{error.filename}: {error.strerror}"}
-            except KeyboardInterrupt:
-                print(f"interrupted: {len(rows)} of {len(paths)} done; run it again to go on", file=sys.stderr)
-                raise
-            rows.append(row)
-            advance(1)
+    done: dict[int, Outcome] = {}
+    try:
+        with (
+            shown(len(paths) > 1 and not as_json, "certifying", len(paths)) as advance,
+            closing(certify_files(certify_one, paths, targets, engine)) as outcomes,
+        ):
+            for index, outcome in outcomes:
+                done[index] = outcome
+                advance(1)
+    except KeyboardInterrupt:
+        print(f"interrupted: {len(done)} of {len(paths)} done; run it again to go on", file=sys.stderr)
+        raise
+    rows = [_row(done[index], path, target) for index, (path, target) in enumerate(zip(paths, targets, strict=True))]
     if as_json:
         _print_json({"command": "certify", "version": mo.__version__, "certificates": rows})
     else:
@@ -260,6 +290,14 @@ def _certify_files(certifier: Certifier, paths: list[Path], targets: list[Path],
         print(f"error: {row['error']}", file=sys.stderr)
     if failed:
         raise typer.Exit(2)
+
+
+def _row(outcome: Outcome, path: Path, target: Path) -> dict[str, Any]:
+    """Say what became of a policy."""
+    row: dict[str, Any] = {"policy": str(path), "certificate": str(target), "status": outcome.status}
+    if isinstance(outcome.found, str):
+        return row | {"error": outcome.found}
+    return row | {what: list(map(str, ends)) for what, ends in outcome.found.claim.items()}
 
 
 @app.command()
@@ -424,14 +462,6 @@ def _enclosed(found: mo.Regret | mo.RegretGap) -> str:
     """Value, and how far the true one can be from it at most."""
     off = max(found.upper - found.value, found.value - found.lower)
     return f"{_number(found.value)}  (proved to within {off:.1g})"
-
-
-def _existing(target: Path) -> mo.Certificate | None:
-    """Load the certificate that is there already, if any; what else is there is not overwritten."""
-    try:
-        return mo.Certificate.load(target) if target.exists() else None
-    except mo.errors.MalformedFile as error:
-        raise mo.errors.MalformedFile(f"{error}; delete it, or choose another -o") from None
 
 
 def _middle(ends: list[Fraction]) -> str:

@@ -13,9 +13,11 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from mailopt_solvers.errors import EngineNotInstalled, InvalidOption, WorkerLost
+from mailopt_solvers.orphans import end_with_parent
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -133,7 +135,7 @@ class Engine:
         def calls() -> Iterator[Any]:
             for job in jobs:
                 begun.add(job.index)
-                yield joblib.delayed(_run)(function, job)
+                yield joblib.delayed(_run if backend != "loky" else _run_as_child)(function, job)
 
         with joblib.parallel_config(backend=backend, n_jobs=max(2, self.workers)):  # with one, it would run here
             parallel = joblib.Parallel(batch_size=1, pre_dispatch=self.workers, return_as="generator_unordered")
@@ -162,6 +164,12 @@ def _run(function: Callable[[T], R], job: _Job[T]) -> tuple[int, R]:
     """Run a job, in a worker."""
     with importlib.import_module("threadpoolctl").threadpool_limits(1):
         return job.index, function(job.task)
+
+
+def _run_as_child(function: Callable[[T], R], job: _Job[T]) -> tuple[int, R]:
+    """Run a job in a worker of loky, which would wait for minutes for the next one after its parent was killed."""
+    end_with_parent()
+    return _run(function, job)
 
 
 def _needed(name: str) -> Any:
@@ -210,7 +218,7 @@ def _dask(engine: Engine, function: Callable[[Any], Any]) -> Iterator[Any]:
                         n_workers=engine.workers,
                         threads_per_worker=1,
                         processes=True,
-                        dashboard_address=None,
+                        dashboard_address=":0",  # any free port
                         silence_logs=logging.CRITICAL,
                     )
                 )
@@ -320,8 +328,13 @@ def _backend(
         def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
             ((_, (_, job), _),) = func.items  # the function is with the workers already
             self.running[job.index], future = start(job)
-            future.add_done_callback(lambda done: callback((job.index, done)))
+            # in a thread of its own, since the callback starts the next job, which Ray's client cannot do in its thread
+            future.add_done_callback(
+                lambda done: Thread(target=callback, args=[(job.index, done)], daemon=True).start()
+            )
             return future
+
+        apply_async = submit  # its name before joblib 1.5
 
         def retrieve_result_callback(self, out: tuple[int, Any]) -> list[tuple[int, Any]]:
             index, future = out
