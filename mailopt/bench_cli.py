@@ -29,8 +29,10 @@ from mailopt_solvers.benchmark import (
     write_report,
 )
 from mailopt_solvers.benchmark.figures import require_figures
+from mailopt_solvers.benchmark.runner import chosen_solvers
 from mailopt_solvers.engines import Engine
 
+_MOST = 2**30  # GiB
 _MEMORY = (Settings().memory_limit or 0) / 2**30
 bench = typer.Typer(no_args_is_help=True, help="Benchmark LP solvers on instances whose optima are known.")
 _out = Console(highlight=False)
@@ -60,9 +62,12 @@ def run(
 ) -> None:
     """Run solvers on a collection and write a report; what was done before is kept."""
     where = Engine(engine, workers, address)
-    memory = None if memory_limit == 0 else int(memory_limit * 2**30)
+    if not 0 <= memory_limit < _MOST:
+        raise mo.errors.InvalidOption(f"--memory-limit is {memory_limit}; give GiB, or 0 for no limit")
+    memory = int(memory_limit * 2**30) or None
     settings = Settings(time_limit, memory, repeats)
     chosen = [name.strip() for name in solvers.split(",")] if solvers else None
+    chosen_solvers(chosen)  # fails now rather than after making instances
     if not no_figures:
         require_figures()
     found = _collection(collection, folder, as_json)
@@ -194,8 +199,10 @@ def _show(results: Results, *, figures: bool, as_json: bool) -> None:
         table.add_row(setting, *solved, f"{medium.mean:.3g}", str(medium.false_optima))
     _out.print(table)
     sets = ", ".join(f"{name} ({value:g})" for name, value in TOLERANCES.items())
-    _out.print(f"Instances solved at tolerance sets {sets}. At medium: the shifted geometric mean of")
-    _out.print(f"the seconds, {limit:g} for what is not solved; and claims of an optimum that is none.")
+    _out.print(
+        f"Instances solved at tolerance sets {sets}. Then, at medium, the shifted geometric mean of the seconds, "
+        f"{limit:g} for what is not solved, and claims of an optimum that is none."
+    )
     skipped = results.about["skipped"]
     for name, why in skipped.items():
         _out.print(f"Skipped: {name} ({escape(why)})")

@@ -79,6 +79,10 @@ def export(
         bad = [number for number in numbers if not isinstance(number, int) or number < least]
         if bad:
             raise InvalidOption(f"{what} {bad[0]!r}: give a whole number, at least {least}")
+        if len(set(numbers)) < len(numbers):
+            raise InvalidOption(f"a {what} is given twice: {', '.join(map(str, numbers))}")
+    if len({family.name for family in chosen}) < len(chosen):
+        raise InvalidOption(f"a family is given twice: {', '.join(family.name for family in chosen)}")
     table = "\n".join(f"| {family.name} | {family.about} |" for family in chosen)
     made = _instances(chosen, collection, sizes, seeds, progress)
     name = collection if families is None and sizes is None and tuple(seeds) == (0,) else f"part of {collection}"

@@ -18,7 +18,7 @@ from mailopt.games.game import MarkovGame
 from mailopt.games.numbers import FloatArray
 from mailopt.games.policy import CorrelatedPolicy
 from mailopt_solvers import ExactSolution, LinearProgram, WrongAnswer, solve_exact
-from mailopt_solvers.benchmark import KnownOptimum
+from mailopt_solvers.benchmark import KnownOptimum, scale_of
 
 IN_FRACTIONS = "simplex basis in fractions"
 BY_RECURSION = "dynamic program in fractions"
@@ -147,6 +147,5 @@ def known(
     for route, value in others.items():
         if value != optimum:
             raise WrongAnswer(f"{program!r}: {route} has {value}, {IN_FRACTIONS} has {optimum}")
-    terms = (abs(Fraction(cost) * x) for cost, x in zip(program.costs.tolist(), solution.x, strict=True))
-    scale = float(max(abs(optimum), *terms)) or 1.0
-    return KnownOptimum(optimum, optimum, (IN_FRACTIONS, *others), scale), solution
+    largest = max(abs(Fraction(cost) * x) for cost, x in zip(program.costs.tolist(), solution.x, strict=True))
+    return KnownOptimum(optimum, optimum, (IN_FRACTIONS, *others), scale_of(optimum, largest)), solution

@@ -14,8 +14,8 @@ _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _watched: set[int] = set()
 
 
-def end_with_parent() -> None:
-    """See that this process ends when its parent does, however that ends.
+def end_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
+    """See that this process ends, by a signal, when its parent does, however that ends.
 
     Linux can be asked to do it; elsewhere a thread looks. To be called again after a fork; once more does no harm.
     """
@@ -24,12 +24,12 @@ def end_with_parent() -> None:
     _watched.add(os.getpid())
     parent = os.getppid()
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, by)
         return
 
     def look() -> None:
         while os.getppid() == parent:
             time.sleep(_LOOK)
-        os._exit(1)
+        os.kill(os.getpid(), by)
 
     threading.Thread(target=look, daemon=True).start()

@@ -32,12 +32,15 @@ ROUTES = {
 UNSEEDED = ("malice", "blades", "openspiel")  # with the vertices that HiGHS finds, or without a seed
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Collection:
-    return export(tmp_path_factory.mktemp("small"), "small")
+def test_the_small_collection(tmp_path: Path) -> None:
+    """Every optimum is proved by a second method, doubles agree, and sequences continue."""
+    small = export(tmp_path, "small")
+    check_methods(small)
+    check_doubles(small)
+    check_sequences(small)
 
 
-def test_every_optimum_of_the_small_collection_is_proved_by_a_second_method(small: Collection) -> None:
+def check_methods(small: Collection) -> None:
     assert {entry.family for entry in small.entries} == set(FAMILIES)
     for entry in small.entries:
         assert small.verify(entry), entry.name
@@ -51,13 +54,13 @@ def test_every_optimum_of_the_small_collection_is_proved_by_a_second_method(smal
                 assert optima.ON_PAYOFFS in part.optimum.methods
 
 
-def test_doubles_agree(small: Collection) -> None:
+def check_doubles(small: Collection) -> None:
     for entry in small.entries:
         for program, part in zip(small.programs(entry), entry.programs, strict=True):
             assert part.optimum.error(solve(program).objective) < 1e-8, entry.name
 
 
-def test_sequences_continue(small: Collection) -> None:
+def check_sequences(small: Collection) -> None:
     sequences = [entry for entry in small.entries if entry.is_sequence]
     assert {entry.family for entry in sequences} == {"malice-rounds"}
     for entry in sequences:

@@ -4,7 +4,15 @@ Solvers are judged by their answers: residuals from the program's own data, and 
 named tolerance sets. What they claim is recorded.
 """
 
-from mailopt_solvers.benchmark.instances import Collection, Entry, Instance, KnownOptimum, ProgramFile, write_collection
+from mailopt_solvers.benchmark.instances import (
+    Collection,
+    Entry,
+    Instance,
+    KnownOptimum,
+    ProgramFile,
+    scale_of,
+    write_collection,
+)
 from mailopt_solvers.benchmark.judging import TOLERANCES, Judgement, judged
 from mailopt_solvers.benchmark.report import write_report
 from mailopt_solvers.benchmark.results import Record, Results
@@ -27,6 +35,7 @@ __all__ = [
     "judged",
     "performance_profile",
     "run_benchmark",
+    "scale_of",
     "summaries",
     "track",
     "warm_starts",

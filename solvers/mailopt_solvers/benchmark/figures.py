@@ -122,7 +122,8 @@ def _errors(records: Sequence[Record], tolerances: str) -> Figure:
         for name, value in TOLERANCES.items():
             axes.axhline(value, color="#BBBBBB", lw=0.8, zorder=0.9)
             axes.annotate(name, (0.99, value), xycoords=_RIGHT, ha="right", va="bottom", fontsize=6, color="#777777")
-        axes.set(xscale="log", yscale="log")
+        if shown:
+            axes.set(xscale="log", yscale="log")
         axes.set_title(setting, fontsize="small")
         _finish(axes)
     figure.supxlabel("seconds", fontsize="small")

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -55,6 +56,11 @@ class KnownOptimum:
             return math.inf
         exact = Fraction(objective)
         return float(max(self.lower - exact, exact - self.upper, Fraction(0))) / self.scale
+
+
+def scale_of(optimum: Fraction, largest_term: Fraction) -> float:
+    """Return what errors are measured against; see :class:`KnownOptimum`."""
+    return float(max(abs(optimum), largest_term)) or 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,11 +231,13 @@ class Collection:
                 raise MalformedCollection(f"{path} is not the file that the manifest is about: its digest differs")
             if part.proof is not None:
                 try:
-                    proved = optimum_checker.check(path, self.folder / part.proof)
+                    proved, largest = optimum_checker.check(path, self.folder / part.proof)
                 except optimum_checker.NotProved as error:
                     raise MalformedCollection(f"{entry.name}: {error}") from None
                 if not part.optimum.lower == proved == part.optimum.upper:
                     raise MalformedCollection(f"{entry.name}: the proof is of {proved}, the manifest says otherwise")
+                if part.optimum.scale != scale_of(proved, largest):
+                    raise MalformedCollection(f"{entry.name}: the scale is not that of the point in the proof")
         return all(part.proof is not None for part in entry.programs)
 
 
@@ -286,10 +294,10 @@ def _written(folder: Path, instance: Instance) -> dict[str, Any]:
             proof_name = f"{stem}.proof.json.gz"
             _write(folder / proof_name, gzip.compress(json.dumps(_proof(program, proof)).encode(), mtime=0))
             try:
-                proved = optimum_checker.check(path, folder / proof_name)
+                proved, largest = optimum_checker.check(path, folder / proof_name)
             except optimum_checker.NotProved as error:
                 raise MalformedCollection(f"{instance.name}: {error}") from None
-            if not optimum.lower == proved == optimum.upper:
+            if not optimum.lower == proved == optimum.upper or optimum.scale != scale_of(proved, largest):
                 raise MalformedCollection(f"{instance.name}: proved {proved}, but given as {optimum}")
             methods = (*methods, _ON_FILE)
         exact = optimum.lower == optimum.upper
@@ -346,7 +354,10 @@ def _entry(item: Mapping[str, Any]) -> Entry:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+    try:
+        return hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise MalformedCollection(f"{path} is damaged: {error}") from None
 
 
 def _write(path: Path, content: bytes) -> None:

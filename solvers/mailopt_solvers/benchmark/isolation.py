@@ -14,10 +14,11 @@ import threading
 import time
 from contextlib import suppress
 
-from mailopt_solvers.benchmark.tasks import LENGTH, READY, Outcome, Task, frame
+from mailopt_solvers.benchmark.tasks import LENGTH, PATIENCE, READY, Outcome, Task, frame, line
 from mailopt_solvers.errors import SolverFailed
 
 _GRACE = 2.0  # seconds beyond its limit, and a tenth of it, after which a task is killed
+_LATE = 5.0  # seconds beyond that, after which the process that should have killed it is
 _START = 120.0  # seconds that loading modules may take
 _THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR")
 _servers: dict[tuple[int, tuple[str, ...]], _Server] = {}
@@ -31,24 +32,28 @@ def run_isolated(task: Task, modules: tuple[str, ...] = ()) -> Outcome:
     task
         What to do.
     modules
-        What to load beforehand, so that the task need not wait for it.
+        What to load beforehand, so that the task need not wait for it; what cannot be loaded is left to the task.
 
     Raises
     ------
     SolverFailed
-        No process could be started.
+        No process can be started here.
     """
     key = threading.get_ident(), modules
     server = _servers.get(key)
     if server is None or not server.alive:
-        server = _servers[key] = _Server(modules)
+        try:
+            server = _Server(modules)
+        except SolverFailed:
+            server = _Server(())  # the task will end alike, alone
+        _servers[key] = server
     return server.done(task)
 
 
 def close_servers() -> None:
     """End the processes that wait for tasks of this one."""
     while _servers:
-        _servers.popitem()[1].kill()
+        _servers.popitem()[1].end()
 
 
 atexit.register(close_servers)
@@ -72,8 +77,8 @@ class _Server:
         )
         if self._reply(time.monotonic() + _START) != READY:
             last = self._last_words()
-            self.kill()
-            raise SolverFailed(f"the process that starts solvers did not load {', '.join(modules)}: {last}")
+            self.end()
+            raise SolverFailed(f"the process that starts solvers does not start, with {', '.join(modules)}: {last}")
 
     @property
     def alive(self) -> bool:
@@ -82,25 +87,29 @@ class _Server:
 
     def done(self, task: Task) -> Outcome:
         """Hand a task over and wait for the outcome, but not for ever."""
-        limit = 1.1 * task.time_limit * len(task.programs) + _GRACE
+        patience = 1.1 * task.time_limit * len(task.programs) + _GRACE
         started = time.monotonic()
-        assert self._process.stdin is not None
         try:
-            _send(self._process.stdin.fileno(), frame(pickle.dumps(task)))
-            reply = self._reply(started + limit)
+            self._send(frame(PATIENCE.pack(patience) + pickle.dumps(task)))
+            reply = self._reply(started + patience + _LATE)
         except BaseException:
-            self.kill()
+            self.end()
             raise
-        if reply is None:
-            died = self._process.poll()
-            last = self._last_words()
-            self.kill()
-            if died is not None:
-                raise SolverFailed(f"the process that starts solvers ended with {died}: {last}")
-            return Outcome("out_of_time", detail=f"killed after {limit:g} s", wall_seconds=time.monotonic() - started)
+        if reply is None:  # the task did something to it
+            passed, last = time.monotonic() - started, self._last_words()
+            status = "crashed" if passed < patience else "out_of_time"
+            self.end()
+            return Outcome(status, detail=line(f"the process that started it is gone: {last}"), wall_seconds=passed)
         outcome = pickle.loads(reply)
         assert isinstance(outcome, Outcome)
         return outcome
+
+    def _send(self, content: bytes) -> None:
+        assert self._process.stdin is not None
+        view = memoryview(content)
+        with suppress(BrokenPipeError):  # it is gone, and there will be no reply
+            while view:
+                view = view[os.write(self._process.stdin.fileno(), view) :]
 
     def _reply(self, deadline: float) -> bytes | None:
         """Read one frame; None if there is none by then."""
@@ -123,19 +132,17 @@ class _Server:
 
     def _last_words(self) -> str:
         self._words.seek(0)
-        return self._words.read().decode(errors="replace")[-500:].strip()
+        return self._words.read().decode(errors="replace")[-300:].strip()
 
-    def kill(self) -> None:
+    def end(self) -> None:
         """End it and all that it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self._process.terminate()  # it ends its tasks first
+        try:
+            self._process.wait(_LATE)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._words):
             if stream is not None:
                 stream.close()
-
-
-def _send(target: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(target, view) :]

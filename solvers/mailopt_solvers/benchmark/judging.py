@@ -9,12 +9,15 @@ import math
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
+
 from mailopt_solvers.benchmark.instances import KnownOptimum
 from mailopt_solvers.program import FloatArray, LinearProgram
 from mailopt_solvers.residuals import Candidate, Sizes, relative, residuals
 
 TOLERANCES = MappingProxyType({"low": 1e-3, "medium": 1e-6, "high": 1e-9})
 """Tolerance sets by name: what residuals, gap and errors may be at most."""
+_PASSES = 10
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Judgement:
     objective_error, dual_error
         Distances of the objectives of x and of (y, c - A'y) from the known optimum, relative to its scale.
     primal_residual, dual_residual, duality_gap
-        Relative, as :func:`mailopt_solvers.residuals.relative` has them.
+        Relative, as :func:`mailopt_solvers.residuals.relative` has them; the first two also relative to the largest
+        side and the largest cost, in units in which all rows and columns have the same size, whichever is larger.
     """
 
     objective: float = math.nan
@@ -47,22 +51,51 @@ class Judgement:
 def judged(
     program: LinearProgram, optimum: KnownOptimum, x: FloatArray | None, row_duals: FloatArray | None
 ) -> Judgement:
-    """Judge a point and row duals, in the signs of :class:`mailopt_solvers.Solution`."""
-    if x is None or x.shape != (program.num_variables,):
+    """Judge a point and row duals, finite, in the signs of :class:`mailopt_solvers.Solution`."""
+    if x is None:
         return Judgement()
-    objective = math.fsum(program.costs * x) + program.offset
-    if row_duals is None or row_duals.shape != (program.num_rows,):
-        return Judgement(objective, optimum.error(objective))
-    candidate = Candidate.of(program, x, row_duals, program.costs - program.priced(row_duals))
-    off = {name: float(value) for name, value in relative(candidate, Sizes.of(program, x, row_duals)).items()}
-    return Judgement(
-        objective,
-        optimum.error(objective),
-        optimum.error(float(residuals(candidate).dual_objective)),
-        off["primal residual"],
-        off["dual residual"],
-        off["duality gap"],
-    )
+    with np.errstate(all="ignore"):  # what overflows is beyond every tolerance
+        objective = float(program.costs @ x) + program.offset
+        if row_duals is None:
+            return Judgement(objective, optimum.error(objective))
+        candidate = Candidate.of(program, x, row_duals, program.costs - program.priced(row_duals))
+        off = {name: float(value) for name, value in relative(candidate, Sizes.of(program, x, row_duals)).items()}
+        primal, dual = _in_equal_units(program, candidate)
+        return Judgement(
+            objective,
+            optimum.error(objective),
+            optimum.error(float(residuals(candidate).dual_objective)),
+            max(off["primal residual"], primal),
+            max(off["dual residual"], dual),
+            off["duality gap"],
+        )
+
+
+def _in_equal_units(program: LinearProgram, candidate: Candidate) -> tuple[float, float]:
+    """Violations of rows and of the signs of reduced costs, relative to the largest side and the largest cost.
+
+    Rows and columns are first brought to the same size (Ruiz), so that units play no part. Unlike the relative
+    residuals, which large terms that cancel can hide in, these ask for the size of what is violated.
+    """
+    sizes = abs(program.matrix).tocoo()
+    rows, columns = np.ones(program.num_rows), np.ones(program.num_variables)
+    for _ in range(_PASSES):
+        entries = sizes.data * rows[sizes.row] * columns[sizes.col]
+        for scales, index in ((rows, sizes.row), (columns, sizes.col)):
+            largest = np.zeros(scales.size)
+            np.maximum.at(largest, index, entries)
+            np.divide(scales, np.sqrt(np.where(largest > 0, largest, 1.0)), out=scales)
+    m, frame = program.num_rows, candidate.frame
+    sides = np.maximum(np.abs(frame.finite_lower[:m]), np.abs(frame.finite_upper[:m])) * rows
+    costs = np.abs(program.costs) * columns
+    off = np.maximum(frame.lower[:m] - candidate.activities, candidate.activities - frame.upper[:m]) * rows
+    rising, falling = (prices[m:] for prices in candidate.prices())
+    wrong = np.maximum(rising * frame.no_lower[m:], falling * frame.no_upper[m:]) * columns
+    return _largest(off) / (_largest(sides) or 1.0), _largest(wrong) / (_largest(costs) or 1.0)
+
+
+def _largest(values: FloatArray) -> float:
+    return float(values.max(initial=0.0))
 
 
 def _worse(one: float, other: float) -> float:

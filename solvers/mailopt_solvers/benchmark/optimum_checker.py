@@ -6,6 +6,9 @@ calls for) + offset, where d = c - A'y. A feasible point that attains this is op
 Numbers of the MPS file stand for their nearest doubles, which are what solvers read; everything is computed in
 fractions.
 
+MPS has dialects, and solvers read what they do not know in different ways. So this reads only the plain form that
+:func:`mailopt_solvers.write_mps` writes, word by word, and refuses everything else.
+
     python optimum_checker.py PROGRAM.mps.gz PROOF.json.gz
 """
 
@@ -13,18 +16,34 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sys
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 Side = Fraction | None
 _ZERO = Fraction(0)
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?")
+_FRACTION = re.compile(r"-?[0-9]+(/[1-9][0-9]*)?")
+_PRINTABLE = re.compile(r"[ -~]*")
+_LARGE, _INFINITE = 1e15, 1e20  # coefficients and bounds from which on solvers differ
+_SECTIONS = ("ROWS", "COLUMNS", "RHS", "RANGES", "BOUNDS", "ENDATA")
+_OBJECTIVE = "objective"
 
 
 class NotProved(ValueError):
     """The files cannot be read, or the proof does not prove an optimum; the message says why."""
+
+
+class Proved(NamedTuple):
+    """A proved optimum, and the largest term |c_j x_j| of the objective at the point that proves it."""
+
+    optimum: Fraction
+    largest_term: Fraction
 
 
 @dataclass
@@ -34,105 +53,192 @@ class Program:
     sense: str = "min"
     offset: Fraction = _ZERO
     costs: dict[str, Fraction] = field(default_factory=dict)
-    columns: dict[str, list[tuple[str, Fraction]]] = field(default_factory=dict)
+    columns: dict[str, dict[str, Fraction]] = field(default_factory=dict)
     rows: dict[str, tuple[Side, Side]] = field(default_factory=dict)
     bounds: dict[str, tuple[Side, Side]] = field(default_factory=dict)
 
 
 def read_program(path: str | Path) -> Program:
-    """Read an MPS file in free format, as :func:`mailopt_solvers.write_mps` writes them."""
-    program = Program()
-    kinds: dict[str, str] = {}
-    sides: dict[str, float] = {}
-    objective = ""
-    for line, section, words in _lines(path):
-        try:
-            if section == "OBJSENSE":
-                program.sense = {"MIN": "min", "MAX": "max"}[words[0]]
-            elif section == "ROWS":
-                kind, name = words
-                if kind == "N" and not objective:
-                    objective = name
-                elif kind in ("E", "G", "L") and name not in kinds:
-                    kinds[name] = kind
-                else:
-                    raise ValueError
-            elif section == "COLUMNS":
-                column, row, value = words
-                entries = program.columns.setdefault(column, [])
-                if row == objective:
-                    program.costs[column] = Fraction(float(value))
-                else:
-                    entries.append((row if row in kinds else _unknown(row), _exact(value)))
-            elif section == "RHS":
-                _, row, value = words
-                if row == objective:
-                    program.offset = -_exact(value)
-                else:
-                    sides[row if row in kinds else _unknown(row)] = float(value)
-            elif section == "RANGES":
-                _, row, value = words
-                low_or_high = sides.get(row, 0.0)
-                if kinds[row] == "G":
-                    program.rows[row] = Fraction(low_or_high), Fraction(low_or_high + float(value))
-                elif kinds[row] == "L":
-                    program.rows[row] = Fraction(low_or_high - float(value)), Fraction(low_or_high)
-                else:
-                    raise ValueError
-            elif section == "BOUNDS":
-                kind, _, column, *numbers = words
-                low, high = program.bounds.get(column if column in program.columns else _unknown(column), (_ZERO, None))
-                program.bounds[column] = _bound(kind, low, high, numbers)
-            else:
-                raise ValueError
-        except (ValueError, KeyError, OverflowError):
-            raise NotProved(f"{path}, line {line}: cannot read {' '.join(words)!r} in section {section}") from None
-    for row, kind in kinds.items():
-        side = Fraction(sides.get(row, 0.0))
-        program.rows.setdefault(row, (None if kind == "L" else side, None if kind == "G" else side))
-    return program
+    """Read an MPS file as :func:`mailopt_solvers.write_mps` writes them.
 
-
-def _lines(path: str | Path) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield the data lines: number, section and words."""
-    section = ""
+    Raises
+    ------
+    NotProved
+        It is anything else.
+    """
+    reader = _Reader()
+    number, line = 1, ""
     try:
-        lines = _text(path).splitlines()
-    except (OSError, ValueError, EOFError) as error:
-        raise NotProved(f"cannot read {path}: {error}") from None
-    for number, line in enumerate(lines, start=1):
-        if line.startswith("ENDATA"):
+        for line in _lines(path):
+            reader.take(line)
+            number += 1
+    except (ValueError, KeyError, IndexError) as error:
+        raise NotProved(f"{path}, line {number}: cannot read {line!r:.80}: {error}") from None
+    if reader.section != "ENDATA":
+        raise NotProved(f"{path} has no ENDATA: it is cut off")
+    return reader.program()
+
+
+class _Reader:
+    """A file as far as it was read."""
+
+    def __init__(self) -> None:
+        self.section = ""
+        self._head: list[str] = []
+        self._found = Program()
+        self._kinds: dict[str, str] = {}
+        self._sides: dict[str, float] = {}
+        self._ranges: dict[str, float] = {}
+        self._bounds: dict[str, list[str]] = {}
+
+    def take(self, line: str) -> None:
+        """Read the next line."""
+        if self.section == "ENDATA":
+            _refuse("something follows ENDATA")
+        if not self.section and len(self._head) < 3:
+            self._head.append(line)
             return
-        if line[:1].strip():
-            section = line.split()[0]
-        elif line.strip():
-            yield number, section, line.split()
-    raise NotProved(f"{path} has no ENDATA: it is cut off")
+        if not line.startswith(" "):
+            following = _SECTIONS[_SECTIONS.index(self.section) + 1] if self.section else _SECTIONS[0]
+            if line != following:
+                _refuse(f"expected {following}")
+            self._start(following)
+            return
+        words = line[1:].split(" ")
+        if not all(words):
+            _refuse("expected words with one space before each")
+        {"ROWS": self._row, "COLUMNS": self._entry, "RHS": self._side, "RANGES": self._range, "BOUNDS": self._bound}[
+            self.section
+        ](words)
+
+    def _start(self, section: str) -> None:
+        senses = {"    MIN": "min", "    MAX": "max"}
+        if section == "ROWS":
+            name, sense, which = self._head
+            if not re.fullmatch(r"NAME [!-~]+ FREE", name) or sense != "OBJSENSE" or which not in senses:
+                _refuse("before ROWS there must be NAME .. FREE, OBJSENSE, and MIN or MAX")
+            self._found.sense = senses[which]
+        self.section = section
+
+    def _row(self, words: list[str]) -> None:
+        kind, name = words
+        if not self._kinds:
+            if (kind, name) != ("N", _OBJECTIVE):
+                _refuse(f"the first row must be N {_OBJECTIVE}")
+        elif kind not in ("E", "G", "L"):
+            _refuse("expected E, G or L")
+        _new(name, self._kinds)
+        self._kinds[name] = kind
+
+    def _entry(self, words: list[str]) -> None:
+        column, row, value = words
+        columns = self._found.columns
+        if row == _OBJECTIVE:
+            _new(column, columns)
+            self._found.costs[column] = Fraction(_double(value, _INFINITE))
+            columns[column] = {}
+            return
+        if not columns or column != next(reversed(columns)):
+            _refuse(f"each column must begin with its entry in {_OBJECTIVE}, and be in one piece")
+        self._known(row)
+        _new(row, columns[column])
+        columns[column][row] = Fraction(_double(value, _LARGE))
+
+    def _side(self, words: list[str]) -> None:
+        label, row, value = words
+        if label != "RHS":
+            _refuse("expected RHS")
+        _new(row, self._sides)
+        if row != _OBJECTIVE:
+            self._known(row)
+        self._sides[row] = _double(value, _INFINITE)
+
+    def _range(self, words: list[str]) -> None:
+        label, row, value = words
+        self._known(row)
+        _new(row, self._ranges)
+        self._ranges[row] = _double(value, _INFINITE)
+        if label != "RANGE" or self._kinds[row] == "E" or self._ranges[row] <= 0:
+            _refuse("expected RANGE, a row of kind G or L, and a positive number")
+
+    def _bound(self, words: list[str]) -> None:
+        kind, label, column, *value = words
+        before = self._bounds.setdefault(column, [])
+        if label != "BOUND" or column not in self._found.columns or kind in before:
+            _refuse("expected BOUND, and a column with no such bound so far")
+        if before not in ([], ["MI"], ["LO"]) or (before and kind != "UP"):
+            _refuse("after a lower bound only an upper one may come")
+        before.append(kind)
+        low, high = self._found.bounds.get(column, (_ZERO, None))
+        if kind in ("FR", "MI"):
+            if value:
+                _refuse(f"{kind} has no number")
+            self._found.bounds[column] = None, None
+            return
+        (text,) = value
+        number = Fraction(_double(text, _INFINITE))
+        if kind == "UP" and not before[:-1] and number < 0:
+            _refuse("a negative upper bound without a lower one means different things")
+        self._found.bounds[column] = {"LO": (number, high), "UP": (low, number), "FX": (number, number)}[kind]
+
+    def _known(self, row: str) -> None:
+        if row not in self._kinds or row == _OBJECTIVE:
+            _refuse(f"there is no row {row}")
+
+    def program(self) -> Program:
+        """Put it together."""
+        for row, kind in self._kinds.items():
+            side = self._sides.get(row, 0.0)
+            if row == _OBJECTIVE:
+                self._found.offset = -Fraction(side)
+                continue
+            low: Side = None if kind == "L" else Fraction(side)
+            high: Side = None if kind == "G" else Fraction(side)
+            if row in self._ranges:  # added in doubles, as those who read a file do
+                low = Fraction(side - self._ranges[row]) if low is None else low
+                high = Fraction(side + self._ranges[row]) if high is None else high
+            self._found.rows[row] = low, high
+        return self._found
+
+
+def _lines(path: str | Path) -> Iterator[str]:
+    """Yield the lines, each of which ends in a line feed and has printable characters alone."""
+    *lines, rest = _text(path).split("\n")
+    if rest:
+        raise NotProved(f"{path} has no ENDATA: it is cut off")
+    for line in lines:
+        if not _PRINTABLE.fullmatch(line):
+            raise ValueError("a character that is not printable")
+        yield line
 
 
 def _text(path: str | Path) -> str:
-    content = Path(path).read_bytes()
-    return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("ascii")
+    try:
+        content = Path(path).read_bytes()
+        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("ascii")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise NotProved(f"cannot read {path}: {error}") from None
 
 
-def _exact(text: str) -> Fraction:
-    return Fraction(float(text))
+def _double(text: str, most: float) -> float:
+    if not _NUMBER.fullmatch(text):
+        _refuse(f"{text} is no number")
+    value = float(text)
+    if abs(value) >= most:
+        _refuse(f"{text} is too large: solvers differ on what it means")
+    return value
 
 
-def _unknown(name: str) -> str:
-    raise KeyError(name)
+def _new(name: str, known: Iterable[str]) -> None:
+    if name in known:
+        _refuse(f"{name} is there twice")
 
 
-def _bound(kind: str, low: Side, high: Side, value: list[str]) -> tuple[Side, Side]:
-    if kind == "FR":
-        return None, None
-    if kind == "MI":
-        return None, high
-    number = _exact(value[0])
-    return {"LO": (number, high), "UP": (low, number), "FX": (number, number)}[kind]
+def _refuse(why: str) -> NoReturn:
+    raise ValueError(why)
 
 
-def proved_optimum(program: Program, x: dict[str, Fraction], row_duals: dict[str, Fraction]) -> Fraction:
+def proved_optimum(program: Program, x: dict[str, Fraction], row_duals: dict[str, Fraction]) -> Proved:
     """Return the optimum, proved by a point and row duals; what is not named is 0.
 
     Raises
@@ -145,13 +251,14 @@ def proved_optimum(program: Program, x: dict[str, Fraction], row_duals: dict[str
         if strange is not None:
             raise NotProved(f"the program has no {strange}")
     activities, sign = dict.fromkeys(program.rows, _ZERO), 1 if program.sense == "min" else -1
-    value, bound = program.offset, program.offset
+    value, bound, largest = program.offset, program.offset, _ZERO
     for column, entries in program.columns.items():
-        at, price = x.get(column, _ZERO), program.costs.get(column, _ZERO)
+        at, price = x.get(column, _ZERO), program.costs[column]
         low, high = program.bounds.get(column, (_ZERO, None))
         _require_within(column, at, low, high)
         value += price * at
-        for row, coefficient in entries:
+        largest = max(largest, abs(price * at))
+        for row, coefficient in entries.items():
             if at:
                 activities[row] += coefficient * at
             if row in row_duals:
@@ -161,13 +268,13 @@ def proved_optimum(program: Program, x: dict[str, Fraction], row_duals: dict[str
         _require_within(row, activities[row], low, high)
         bound += _priced(row, sign * row_duals.get(row, _ZERO), low, high) * sign
     if value != bound:
-        raise NotProved(f"the point has objective {float(value)!r}, the duals prove no more than {float(bound)!r}")
-    return value
+        raise NotProved(f"the point has objective {_shown(value)}, the duals prove no more than {_shown(bound)}")
+    return Proved(value, largest)
 
 
 def _require_within(name: str, value: Fraction, low: Side, high: Side) -> None:
     if (low is not None and value < low) or (high is not None and value > high):
-        raise NotProved(f"the point is not feasible: {name} is {float(value)!r}")
+        raise NotProved(f"the point is not feasible: {name} is {_shown(value)}")
 
 
 def _priced(name: str, price: Fraction, low: Side, high: Side) -> Fraction:
@@ -180,7 +287,7 @@ def _priced(name: str, price: Fraction, low: Side, high: Side) -> Fraction:
     return price * side
 
 
-def check(program_path: str | Path, proof_path: str | Path) -> Fraction:
+def check(program_path: str | Path, proof_path: str | Path) -> Proved:
     """Return the optimum of a program file that a proof file proves.
 
     Raises
@@ -188,18 +295,32 @@ def check(program_path: str | Path, proof_path: str | Path) -> Fraction:
     NotProved
         It proves nothing, or another optimum than it says.
     """
+    text = _text(proof_path)
     try:
-        proof = json.loads(_text(proof_path))
+        proof = json.loads(text)
         if (proof["format"], proof["version"]) != ("mailopt.optimum", 1):
             raise ValueError("it is no proof of an optimum, version 1")
-        optimum = Fraction(proof["optimum"])
-        x, row_duals = ({name: Fraction(v) for name, v in proof[part].items()} for part in ("x", "row_duals"))
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        optimum = _fraction(proof["optimum"])
+        x, row_duals = ({name: _fraction(v) for name, v in proof[part].items()} for part in ("x", "row_duals"))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotProved(f"cannot read {proof_path}: {error}") from None
     found = proved_optimum(read_program(program_path), x, row_duals)
-    if found != optimum:
-        raise NotProved(f"{proof_path} says {float(optimum)!r} and proves {float(found)!r}")
+    if found.optimum != optimum:
+        raise NotProved(f"{proof_path} says {_shown(optimum)} and proves {_shown(found.optimum)}")
     return found
+
+
+def _fraction(text: str) -> Fraction:
+    if not _FRACTION.fullmatch(text):
+        raise ValueError(f"{text:.40} is no fraction")
+    return Fraction(text)
+
+
+def _shown(value: Fraction) -> str:
+    try:
+        return repr(float(value))
+    except OverflowError:
+        return "a number beyond doubles"
 
 
 def main(arguments: list[str]) -> int:
@@ -208,11 +329,11 @@ def main(arguments: list[str]) -> int:
         print("usage: optimum_checker.py PROGRAM.mps.gz PROOF.json.gz", file=sys.stderr)
         return 2
     try:
-        optimum = check(*arguments)
+        optimum = check(*arguments).optimum
     except NotProved as error:
         print(f"not proved: {error}")
         return 1
-    print(f"proved: the optimum is {optimum} = {float(optimum)!r}")
+    print(f"proved: the optimum is {optimum} = {_shown(optimum)}")
     return 0
 
 

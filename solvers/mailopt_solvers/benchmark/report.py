@@ -27,9 +27,11 @@ from mailopt_solvers.files import replacing
 _MAIN = "medium"
 _LIMITATIONS = """\
 - Times are those of one machine, or of those that are listed, while others may have used it; small differences mean
-  nothing. Seconds are what each solver's interface takes in the solver: handing the program over, and the start of
-  OR-tools' processes, are not in them (`build_seconds`, `wall_seconds` of the results are).
+  nothing. Seconds are those that each solver says it took, never more than the clock on the wall; handing the program
+  over, and the start of OR-tools' processes, are not in them (they are in `wall_seconds` of the results).
 - Times below {shift:g} s hardly differ in the shifted geometric means; most of the small collection is of that kind.
+- SciPy, and HiGHS with its own defaults, leave out coefficients below 1e-9, of which the larger `scaled` programs have
+  some: that is another program, with another optimum.
 - A solver is judged by the answer that its interface here returns. cvxpy's reductions are part of "through cvxpy".
 - "True" asks for all at once: objective, dual objective, residuals and gap. A solver that is asked for less than the
   tolerance set (settings called `default`) cannot be expected to reach it; its claim of an optimum is then only as good
@@ -140,16 +142,21 @@ def _lines(results: Results, cold: Sequence[Record], drawn: Sequence[tuple[str, 
 
 def _findings(cold: Sequence[Record], limit: float) -> list[str]:
     """Say in a few sentences who wins and who is wrong."""
-    ranked = summaries(cold, _MAIN, limit)
-    first, *others = ranked
-    said = [
-        f"- At tolerance set {_MAIN}, {first.setting} has the least shifted geometric mean, {first.mean:.3g} s, and "
-        f"solves {first.solved} of {first.count}"
-        + (f"; {others[0].setting} is second at {others[0].mean / first.mean:.2f} times that." if others else "."),
-        _sentence(
-            "Solve everything at tolerance set high", [s for s in summaries(cold, "high", limit) if s.solved == s.count]
-        ),
-    ]
+    first, *others = summaries(cold, _MAIN, limit)
+    counts = {summary.count for summary in (first, *others)}
+    said = []
+    if len(counts) > 1:
+        said.append("- The run is not complete: settings have results of different numbers of instances.")
+    if first.solved:
+        second = f"; {others[0].setting} is second at {others[0].mean / first.mean:.2f} times that" if others else ""
+        said.append(
+            f"- At tolerance set {_MAIN}, {first.setting} has the least shifted geometric mean, {first.mean:.3g} s, "
+            f"and solves {first.solved} of {first.count}{second}."
+        )
+    else:
+        said.append(f"- Nothing is solved at tolerance set {_MAIN}.")
+    complete = [s.setting for s in summaries(cold, "high", limit) if s.solved == s.count]
+    said.append(f"- Solve everything at tolerance set high: {', '.join(complete) or 'none'}.")
     for name in TOLERANCES:
         liars = sorted((s for s in summaries(cold, name, limit) if s.false_optima), key=lambda s: -s.false_optima)
         said.append(
@@ -160,16 +167,12 @@ def _findings(cold: Sequence[Record], limit: float) -> list[str]:
     return ["## Findings", "", *said]
 
 
-def _sentence(what: str, found: Iterable[object]) -> str:
-    names = [getattr(summary, "setting", "") for summary in found]
-    return f"- {what}: {', '.join(names) or 'none'}."
-
-
 def _warm(found: Sequence[WarmStart]) -> list[str]:
     if not found:
         return ["No setting ran on both tracks."]
     return [
-        "Rounds of MALICE, one after the other: cold solves each from scratch, warm starts from the last basis.",
+        "Sequences of programs, each continuing the one before: cold solves each from scratch, warm starts from the "
+        "basis of the one before.",
         "",
         *_table(
             ["solver", "sequences", "cold, s", "warm, s", "warm / cold", "iterations cold", "warm"],
@@ -180,13 +183,17 @@ def _warm(found: Sequence[WarmStart]) -> list[str]:
                     f"{w.cold_seconds:.3g}",
                     f"{w.warm_seconds:.3g}",
                     f"{w.warm_seconds / w.cold_seconds:.2f}",
-                    str(w.cold_iterations),
-                    str(w.warm_iterations),
+                    _counted(w.cold_iterations),
+                    _counted(w.warm_iterations),
                 ]
                 for w in found
             ),
         ),
     ]
+
+
+def _counted(iterations: int | None) -> str:
+    return "" if iterations is None else str(iterations)
 
 
 def _conditions(results: Results) -> list[str]:
@@ -196,7 +203,7 @@ def _conditions(results: Results) -> list[str]:
     lines = [
         f"- Limits: {settings['time_limit']:g} s of wall clock an instance"
         + (f", {memory / 2**30:g} GiB of memory" if memory else "")
-        + f"; runs below 0.1 s are repeated {settings['repeats']} times and the median counts.",
+        + f"; runs below 0.1 s are done {settings['repeats']} times, and the median counts.",
     ]
     for machine in about["machines"].values():
         software = ", ".join(f"{name} {version}" for name, version in machine["software"].items())
@@ -225,5 +232,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [
         f"| {' | '.join(head)} |",
         f"| {' | '.join(['---'] * len(head))} |",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        *(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows),
     ]

@@ -144,12 +144,7 @@ class Results:
             It cannot be read.
         """
         path = Path(folder)
-        try:
-            about = json.loads((path / ABOUT).read_bytes())
-            if any(about[key] != value for key, value in _FORMAT.items()):
-                raise ValueError("it is not about a run, version 1")
-        except (ValueError, KeyError, TypeError) as error:
-            raise MalformedResults(f"{path / ABOUT}: {error}") from None
+        about = _about(path / ABOUT)
         with open(path / RESULTS, "rb") as file:
             return cls(path, about, _records(path / RESULTS, file))
 
@@ -189,7 +184,27 @@ def appending(folder: Path) -> Iterator[tuple[list[Record], IO[bytes]]]:
         yield _records(path, io.BytesIO(whole)) if whole else [], file
 
 
-def require_same_run(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+def append(file: IO[bytes], record: Record) -> None:
+    """Write a row, whole or not at all, so that it is on disk.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    row = record.row().encode()
+    before = os.fstat(file.fileno()).st_size
+    try:
+        view = memoryview(row)
+        while view:
+            view = view[os.write(file.fileno(), view) :]
+        os.fsync(file.fileno())
+    except BaseException:
+        os.ftruncate(file.fileno(), before)
+        raise
+
+
+def require_same_run(folder: Path, about: dict[str, Any], records: Sequence[Record]) -> dict[str, Any]:
     """Return what ``run.json`` says, or what is given if there is none.
 
     Raises
@@ -197,21 +212,35 @@ def require_same_run(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     InvalidOption
         The results that are there are of a run with another collection or other settings.
     MalformedResults
-        It cannot be read.
+        It cannot be read, or is missing although there are results.
     """
     path = folder / ABOUT
     if not path.exists():
-        if (folder / RESULTS).exists():
+        if records:
             raise MalformedResults(f"{folder / RESULTS} has no {ABOUT} beside it; choose another folder")
         return {**_FORMAT, **about}
-    before = Results.load(folder).about if (folder / RESULTS).exists() else json.loads(path.read_bytes())
+    before = _about(path)
     for what in ("collection", "settings"):
-        if before.get(what) != about[what]:
+        if before[what] != about[what]:
             raise InvalidOption(
-                f"{folder} holds results of another run, with {what} {before.get(what)} instead of {about[what]}; give "
+                f"{folder} holds results of another run, with {what} {before[what]} instead of {about[what]}; give "
                 f"the same, or choose another folder"
             )
-    return dict(before)
+    return before
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """Read what a run is about."""
+    try:
+        about = json.loads(path.read_bytes())
+        if any(about[key] != value for key, value in _FORMAT.items()):
+            raise ValueError("it is not about a run, version 1")
+        for key in ("collection", "settings", "machines", "skipped"):
+            if not isinstance(about[key], dict):
+                raise ValueError(f"{key} is no object")
+        return dict(about)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MalformedResults(f"{path}: {type(error).__name__}: {error}; choose another folder") from None
 
 
 def _records(path: Path, file: IO[bytes]) -> list[Record]:
@@ -219,7 +248,10 @@ def _records(path: Path, file: IO[bytes]) -> list[Record]:
     lines = content[: content.rfind(b"\n") + 1].decode("utf-8", errors="replace").splitlines()
     if not lines:
         return []
-    rows: Sequence[Sequence[str]] = list(csv.reader(lines))
+    try:
+        rows: Sequence[Sequence[str]] = list(csv.reader(lines))
+    except csv.Error as error:
+        raise MalformedResults(f"{path}: {error}") from None
     if tuple(rows[0]) != COLUMNS:
         raise MalformedResults(f"{path} has other columns than this version writes; choose another folder")
     records: dict[Key, Record] = {}

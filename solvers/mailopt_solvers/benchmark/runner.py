@@ -21,7 +21,7 @@ from mailopt_solvers.backends.scipy_linprog import Scipy
 from mailopt_solvers.benchmark.instances import Collection, Entry, KnownOptimum
 from mailopt_solvers.benchmark.isolation import close_servers, run_isolated
 from mailopt_solvers.benchmark.judging import Judgement, judged
-from mailopt_solvers.benchmark.results import ABOUT, Key, Record, Results, appending, require_same_run
+from mailopt_solvers.benchmark.results import ABOUT, Key, Record, Results, append, appending, require_same_run
 from mailopt_solvers.benchmark.tasks import Answered, Outcome, Task
 from mailopt_solvers.dispatch import is_amount
 from mailopt_solvers.engines import Engine
@@ -149,19 +149,23 @@ def run_benchmark(
         Some tasks are left undone; repeat the call to try them again.
     """
     target = Path(folder)
-    chosen, skipped = _chosen(solvers)
+    chosen, skipped = chosen_solvers(solvers)
     target.mkdir(parents=True, exist_ok=True)
-    about = require_same_run(
-        target,
-        {
-            "collection": {"name": collection.name, "digest": collection.digest},
-            "settings": asdict(settings),
-            "machines": {},
-            "skipped": {},
-        },
-    )
-    about["skipped"] = {name: why for name, why in {**about["skipped"], **skipped}.items() if name not in chosen}
+    about: dict[str, Any] = {
+        "collection": {"name": collection.name, "digest": collection.digest},
+        "settings": asdict(settings),
+        "machines": {},
+        "skipped": {},
+    }
     with appending(target) as (records, file):
+        about = require_same_run(target, about, records)
+        for record in records:
+            if record.setting in chosen and record.solver != repr(chosen[record.setting]):
+                raise InvalidOption(
+                    f"{target} holds results of {record.solver} as {record.setting!r}, which is now "
+                    f"{chosen[record.setting]!r}; give it another name, or choose another folder"
+                )
+        about["skipped"] = {name: why for name, why in {**about["skipped"], **skipped}.items() if name not in chosen}
         _write_about(target, about)
         tasks = list(_left(collection, chosen, settings, {record.key for record in records}))
         done, total = len(records), len(records) + len(tasks)
@@ -177,8 +181,7 @@ def run_benchmark(
                 if record.machine not in about["machines"]:
                     about["machines"][record.machine] = machine
                     _write_about(target, about)
-                file.write(record.row().encode())
-                os.fsync(file.fileno())
+                append(file, record)
                 done += 1
                 if progress is not None:
                     progress(done, total)
@@ -192,8 +195,14 @@ def run_benchmark(
     return Results.load(target)
 
 
-def _chosen(solvers: Mapping[str, Solver] | Sequence[str] | None) -> tuple[dict[str, Solver], dict[str, str]]:
-    """Return settings to run by name, and those that are skipped with the reason."""
+def chosen_solvers(solvers: Mapping[str, Solver] | Sequence[str] | None) -> tuple[dict[str, Solver], dict[str, str]]:
+    """Return settings to run by name, and those that are skipped with the reason.
+
+    Raises
+    ------
+    SolverNotInstalled
+        A solver that was named cannot be used here.
+    """
     if isinstance(solvers, Mapping):
         return dict(solvers), {}
     if solvers is not None:

@@ -170,8 +170,8 @@ class WarmStart:
     sequences: int
     cold_seconds: float
     warm_seconds: float
-    cold_iterations: int
-    warm_iterations: int
+    cold_iterations: int | None
+    warm_iterations: int | None
 
 
 def warm_starts(results: Results, tolerances: str) -> list[WarmStart]:
@@ -194,8 +194,14 @@ def warm_starts(results: Results, tolerances: str) -> list[WarmStart]:
                     len(pairs),
                     math.fsum(r.seconds for r in cold),
                     math.fsum(r.seconds for r in warm),
-                    sum(r.iterations for r in cold),
-                    sum(r.iterations for r in warm),
+                    _iterations(cold),
+                    _iterations(warm),
                 )
             )
     return found
+
+
+def _iterations(records: Sequence[Record]) -> int | None:
+    """Sum the iterations; None if a solver does not tell."""
+    counts = [record.iterations for record in records]
+    return None if min(counts) < 0 else sum(counts)

@@ -10,7 +10,9 @@ from mailopt_solvers.program import FloatArray, LinearProgram
 from mailopt_solvers.solver import Solver
 
 LENGTH = struct.Struct("<Q")
+PATIENCE = struct.Struct("<d")  # seconds, in front of a pickled task
 READY = b"ready"
+_LONGEST = 300  # characters of what solvers say
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Task:
     time_limit
         Seconds for each.
     memory_limit
-        Bytes of data that solving may add, or None.
+        Bytes of data that solving may add, in each process, or None.
     repeats
         How often what takes less than a tenth of a second is solved; the median time counts.
     """
@@ -43,7 +45,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Answered:
-    """What a solver said of one program."""
+    """What a solver said of one program: finite arrays of the right shapes, or None."""
 
     x: FloatArray | None
     row_duals: FloatArray | None
@@ -69,7 +71,7 @@ class Outcome:
     wall_seconds
         Of everything, repetitions aside.
     memory
-        Largest number of bytes that solving added, or None where that is not known.
+        Largest number of bytes that solving added to its process, or None where that is not known.
     """
 
     status: str
@@ -88,6 +90,12 @@ def read_frame(stream: IO[bytes]) -> bytes | None:
     (size,) = LENGTH.unpack(head)
     content = stream.read(size)
     return content if len(content) == size else None
+
+
+def line(words: object) -> str:
+    """Make one printable line, not too long, of what a solver says."""
+    text = "".join(c if c.isprintable() else " " for c in str(words)[: 4 * _LONGEST])
+    return " ".join(text.encode(errors="replace").decode().split())[:_LONGEST]
 
 
 def frame(content: bytes) -> bytes:

@@ -21,12 +21,34 @@ from tests.solvers.benchmark.collections import tiny
 from tests.solvers.benchmark.planted import Planted
 
 QUICK = Settings(time_limit=2.0, repeats=1)
+STATUSES = {
+    "liar": "optimal",
+    "denier": "infeasible",
+    "crasher": "crashed",
+    "hog": "out_of_memory",
+    "thrower": "refused",
+    "mute": "optimal",
+    "honest": "optimal",
+    "infinite": "optimal",
+    "huge": "optimal",
+    "listy": "optimal",
+    "wordy": "optimal",
+    "nothing": "refused",
+    "server_killer": "crashed",
+    "group_killer": "crashed",
+    "daemon": "optimal",
+    "timeless": "optimal",
+}
 TIMES = ("seconds", "build_seconds", "wall_seconds", "memory", "machine")
 
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     return tiny(tmp_path_factory.mktemp("tiny"))
+
+
+def processes() -> str:
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
 
 def apart_from_times(results: Results) -> set[Record]:
@@ -53,23 +75,10 @@ def test_true_answers_are_true(collection: Collection, tmp_path: Path) -> None:
 
 
 def test_planted_faults(collection: Collection, tmp_path: Path) -> None:
-    faults = [method for method in Planted.methods if method != "sleeper"]
-    results = run_benchmark(
-        collection,
-        tmp_path,
-        {method: Planted(method) for method in faults},
-        settings=replace(QUICK, memory_limit=1 << 30),
-    )
-    statuses = {record.setting: record.status for record in results.records}
-    assert statuses == {
-        "liar": "optimal",
-        "denier": "infeasible",
-        "crasher": "crashed",
-        "hog": "out_of_memory",
-        "thrower": "refused",
-        "mute": "optimal",
-        "honest": "optimal",
-    }
+    solvers = {method: Planted(method) for method in STATUSES}
+    results = run_benchmark(collection, tmp_path, solvers, settings=replace(QUICK, memory_limit=1 << 30))
+    assert {record.setting: record.status for record in results.records} == STATUSES
+    assert len(results.records) == 3 * len(STATUSES)
     by = {record.setting: record for record in results.records if record.instance == "cover-5"}
     assert by["liar"].objective_error == pytest.approx(0.01 * (by["honest"].objective - 0.5) / by["honest"].objective)
     assert by["liar"].primal_residual > 1e-3
@@ -77,8 +86,14 @@ def test_planted_faults(collection: Collection, tmp_path: Path) -> None:
     assert "signal 6" in by["crasher"].detail
     assert by["thrower"].detail == "broke down with ValueError: what is a program?"
     text = write_report(results).read_text()
-    for tolerances in ("low", "medium", "high"):
-        assert f"none at tolerance set {tolerances}: liar (3 of 3), mute (3 of 3)." in text
+    for setting in ("infinite", "huge", "listy", "liar", "mute"):
+        assert f"{setting} (3 of 3)" in text
+        assert not any(record.is_true("low") for record in results.records if record.setting == setting)
+    for setting in ("honest", "wordy", "daemon", "timeless"):
+        assert all(record.is_true("high") for record in results.records if record.setting == setting)
+    assert all(0 < record.seconds <= record.wall_seconds for record in results.records if record.setting == "timeless")
+    assert len(by["wordy"].version) <= 300
+    assert "sleep(601)" not in processes()
     assert "| denier | 0 | 0 | 0 | 3 |" in text
     assert "| liar | 3 | 3 | 3 | 0 |" in text
     assert "| honest | 0 | 0 | 0 | 0 |" in text
@@ -95,8 +110,7 @@ def test_a_solver_that_does_not_stop_is_killed_with_its_children(collection: Col
     assert time.monotonic() - started < 30
     assert [record.status for record in results.records] == ["out_of_time", "optimal"]
     assert "killed after 2.11 s" in results.records[0].detail
-    commands = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert "time.sleep(600)" not in commands
+    assert "time.sleep(600)" not in processes()
 
 
 def test_results_are_kept_and_completed(collection: Collection, tmp_path: Path) -> None:
@@ -134,9 +148,19 @@ def test_what_does_not_fit(collection: Collection, tmp_path: Path) -> None:
     path.write_text("a,b\n")
     with pytest.raises(MalformedResults, match="other columns"):
         Results.load(tmp_path)
+    path.write_text(content)
+    with pytest.raises(InvalidOption, match=r"holds results of Highs\('simplex'\) as 'highs-simplex', which is now"):
+        run_benchmark(collection, tmp_path, {"highs-simplex": Highs("ipm")}, settings=QUICK)
+    about = (tmp_path / "run.json").read_text()
+    for damaged in ("", "[]", about.replace('"skipped"', '"skip"')):
+        (tmp_path / "run.json").write_text(damaged)
+        with pytest.raises(MalformedResults, match=r"run\.json"):
+            run_benchmark(collection, tmp_path, ["highs-simplex"], settings=QUICK)
     (tmp_path / "run.json").unlink()
     with pytest.raises(MalformedResults, match=r"no run\.json"):
         run_benchmark(collection, tmp_path, ["highs-simplex"], settings=QUICK)
+    path.write_text(content.splitlines(keepends=True)[0])  # killed before it was written: nothing is lost
+    run_benchmark(collection, tmp_path, ["highs-simplex"], settings=QUICK)
 
 
 def test_two_runs_at_once(collection: Collection, tmp_path: Path) -> None:
@@ -190,5 +214,4 @@ def test_killed_at_any_time(collection: Collection, tmp_path: Path) -> None:
     subprocess.run(command, check=True)
     assert apart_from_times(Results.load(tmp_path / "killed")) == apart_from_times(clean)
     time.sleep(0.5)
-    commands = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert str(tmp_path / "killed") not in commands
+    assert str(tmp_path / "killed") not in processes()
