@@ -5,7 +5,14 @@ Two questions are answered by the type: *what object* is wrong (:class:`InvalidG
 :class:`NotADistribution`, ...). The message says where and how to fix it.
 """
 
-from mailopt_solvers import InvalidOption, MailoptError, SolverError, SolverFailed, SolverNotInstalled
+from mailopt_solvers import (
+    InvalidOption,
+    MailoptError,
+    MissingDependency,
+    SolverError,
+    SolverFailed,
+    SolverNotInstalled,
+)
 
 
 class WrongShape(MailoptError, ValueError):
@@ -146,10 +153,6 @@ class UnsupportedVersion(InvalidFile):
 
 class NotConverged(MailoptError):
     """A discounted evaluation could not reach its promised accuracy."""
-
-
-class MissingDependency(MailoptError, ImportError):
-    """An optional package is needed and not installed; the message names the extra."""
 
 
 class UnsupportedGame(MailoptError, ValueError):

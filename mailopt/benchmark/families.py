@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
@@ -155,6 +156,7 @@ def _master_of_malice(size: int, seed: int) -> list[Made]:
     return _malice(size, seed)[-1:]
 
 
+@lru_cache(maxsize=8)  # two families share it
 def _malice(size: int, seed: int) -> list[Made]:
     """Programs of the rounds of MALICE with cutting planes, for policies that take states for the same in pairs."""
     game = markov_game(size, seed)

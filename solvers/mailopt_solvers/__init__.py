@@ -9,6 +9,7 @@ from mailopt_solvers.batch import BatchSolution, solve_batch
 from mailopt_solvers.bounds import dual_bound
 from mailopt_solvers.builder import ProgramBuilder
 from mailopt_solvers.dispatch import solve
+from mailopt_solvers.engines import Engine
 from mailopt_solvers.errors import (
     Infeasible,
     InvalidOption,
@@ -16,12 +17,14 @@ from mailopt_solvers.errors import (
     MailoptError,
     MalformedCollection,
     MalformedResults,
+    MissingDependency,
     SolverError,
     SolverFailed,
     SolverNotInstalled,
     TimeLimit,
     Unbounded,
     UnknownBlock,
+    WorkerLost,
     WrongAnswer,
 )
 from mailopt_solvers.exact import ExactProgram, ExactSolution, solve_exact
@@ -42,6 +45,7 @@ __all__ = [
     "Block",
     "Capability",
     "Cvxpy",
+    "Engine",
     "ExactProgram",
     "ExactSolution",
     "Highs",
@@ -53,6 +57,7 @@ __all__ = [
     "MailoptError",
     "MalformedCollection",
     "MalformedResults",
+    "MissingDependency",
     "MixedIntegerSolution",
     "Ortools",
     "PointStatus",
@@ -70,6 +75,7 @@ __all__ = [
     "TimeLimit",
     "Unbounded",
     "UnknownBlock",
+    "WorkerLost",
     "WrongAnswer",
     "available_solvers",
     "dual_bound",

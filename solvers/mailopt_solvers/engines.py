@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Any, Generic, Literal, TypeVar, get_args
 
-from mailopt_solvers.errors import EngineNotInstalled, InvalidOption, WorkerLost
+from mailopt_solvers.errors import InvalidOption, MissingDependency, WorkerLost
 from mailopt_solvers.orphans import end_with_parent
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class Engine:
 
         Raises
         ------
-        EngineNotInstalled
+        MissingDependency
             joblib, Dask or Ray is not installed.
         InvalidOption
             Nothing answers at the address.
@@ -177,7 +177,7 @@ def _needed(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise EngineNotInstalled(f"{name} is not installed: pip install 'mailopt[distributed]'") from error
+        raise MissingDependency(f"{name} is not installed: pip install 'mailopt[distributed]'") from error
 
 
 def _reach(address: str) -> None:

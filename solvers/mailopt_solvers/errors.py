@@ -61,13 +61,9 @@ class MalformedResults(MailoptError, ValueError):
     """Results of a benchmark that cannot be read."""
 
 
-class EngineNotInstalled(MailoptError, ImportError):
-    """An engine was asked for and a package that it needs is not installed; the message names the extra."""
+class MissingDependency(MailoptError, ImportError):
+    """An optional package is needed and not installed; the message names the extra."""
 
 
 class WorkerLost(MailoptError):
     """A task whose worker process was lost, with all other tasks and alone; it has no result."""
-
-
-class FiguresNotInstalled(MailoptError, ImportError):
-    """Figures were asked for and matplotlib is not installed."""

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from mailopt_solvers.engines import Engine, EngineName
-from mailopt_solvers.errors import EngineNotInstalled, InvalidOption, WorkerLost
+from mailopt_solvers.errors import InvalidOption, MissingDependency, WorkerLost
 
 PATIENCE = 60.0  # seconds after which what waits for another process gives up
 
@@ -236,7 +236,7 @@ def test_no_cluster_at_the_address(name: EngineName, address: str) -> None:
 )
 def test_a_package_that_is_missing(name: EngineName, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(EngineNotInstalled, match=rf"{package} is not installed: pip install 'mailopt\[distributed\]'"):
+    with pytest.raises(MissingDependency, match=rf"{package} is not installed: pip install 'mailopt\[distributed\]'"):
         list(Engine(name, 2).each(fail, range(2)))
 
 

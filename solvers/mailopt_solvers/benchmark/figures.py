@@ -14,7 +14,7 @@ import numpy as np
 from mailopt_solvers.benchmark.judging import TOLERANCES
 from mailopt_solvers.benchmark.results import Record
 from mailopt_solvers.benchmark.statistics import is_solved, performance_profile, settings_of
-from mailopt_solvers.errors import FiguresNotInstalled
+from mailopt_solvers.errors import MissingDependency
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ def draw(records: Sequence[Record], folder: Path, tolerances: str, time_limit: f
 
     Raises
     ------
-    FiguresNotInstalled
+    MissingDependency
         matplotlib is not installed.
     """
     styles = _styles(settings_of(records))
@@ -75,9 +75,9 @@ def _styles(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def require_figures() -> None:
-    """Raise :class:`FiguresNotInstalled` unless figures can be drawn."""
+    """Raise :class:`MissingDependency` unless figures can be drawn."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise FiguresNotInstalled("figures need matplotlib: pip install 'mailopt[plot]'; or do without figures")
+        raise MissingDependency("figures need matplotlib: pip install 'mailopt[plot]'; or do without figures")
 
 
 def _figure(width: float, height: float) -> Figure:

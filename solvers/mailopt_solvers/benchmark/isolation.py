@@ -12,7 +12,8 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from mailopt_solvers.benchmark.tasks import LENGTH, PATIENCE, READY, Outcome, Task, frame, line
 from mailopt_solvers.errors import SolverFailed
@@ -50,13 +51,21 @@ def run_isolated(task: Task, modules: tuple[str, ...] = ()) -> Outcome:
     return server.done(task)
 
 
-def close_servers() -> None:
-    """End the processes that wait for tasks of this one."""
+@contextmanager
+def servers_ended() -> Iterator[None]:
+    """End the processes that wait for tasks of this one afterwards."""
+    try:
+        yield
+    finally:
+        _end_servers()
+
+
+def _end_servers() -> None:
     while _servers:
         _servers.popitem()[1].end()
 
 
-atexit.register(close_servers)
+atexit.register(_end_servers)  # in the workers of an engine
 
 
 class _Server:

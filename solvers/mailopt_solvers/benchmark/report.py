@@ -54,7 +54,7 @@ def write_report(results: Results, *, figures: bool = True) -> Path:
     ------
     MalformedResults
         There are no results yet.
-    FiguresNotInstalled
+    MissingDependency
         matplotlib is not installed; ``figures=False`` does without.
     """
     cold = track(results, "cold")

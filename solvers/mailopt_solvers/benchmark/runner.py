@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +20,7 @@ from mailopt_solvers.backends.highs import Highs
 from mailopt_solvers.backends.ortools_process import Ortools
 from mailopt_solvers.backends.scipy_linprog import Scipy
 from mailopt_solvers.benchmark.instances import Collection, Entry, KnownOptimum
-from mailopt_solvers.benchmark.isolation import close_servers, run_isolated
+from mailopt_solvers.benchmark.isolation import run_isolated, servers_ended
 from mailopt_solvers.benchmark.judging import Judgement, judged
 from mailopt_solvers.benchmark.results import ABOUT, Key, Record, Results, append, appending, require_same_run
 from mailopt_solvers.benchmark.tasks import Answered, Outcome, Task
@@ -157,7 +158,7 @@ def run_benchmark(
         "machines": {},
         "skipped": {},
     }
-    with appending(target) as (records, file):
+    with servers_ended(), appending(target) as (records, file):
         about = require_same_run(target, about, records)
         for record in records:
             if record.setting in chosen and record.solver != repr(chosen[record.setting]):
@@ -172,8 +173,8 @@ def run_benchmark(
         if progress is not None:
             progress(done, total)
         lost: list[Key] = []
-        try:
-            for index, found in engine.each(_record, tasks):
+        with closing(engine.each(_record, tasks)) as outcomes:
+            for index, found in outcomes:
                 if isinstance(found, WorkerLost):
                     lost.append(tasks[index].key)
                     continue
@@ -185,8 +186,6 @@ def run_benchmark(
                 done += 1
                 if progress is not None:
                     progress(done, total)
-        finally:
-            close_servers()
     if lost:
         raise WorkerLost(
             f"{len(lost)} tasks are left undone because each lost its worker twice: "

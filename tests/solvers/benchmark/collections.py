@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,3 @@ def instance(size: int, rounds: int = 0) -> Instance:
 
 def tiny(folder: Path) -> Collection:
     return write_collection(folder, "tiny", [instance(2), instance(5), instance(3, rounds=3)])
-
-
-def renamed(made: Instance, name: str) -> Instance:
-    return replace(made, name=name)
