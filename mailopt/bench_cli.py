@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
 
 import mailopt as mo
 from mailopt import benchmark
-from mailopt.progress import shown
+from mailopt.console import Json, print_json, table_of
 from mailopt_solvers.benchmark import (
     DEFAULT_MATRIX,
     TOLERANCES,
@@ -30,14 +28,13 @@ from mailopt_solvers.benchmark import (
 )
 from mailopt_solvers.benchmark.figures import require_figures
 from mailopt_solvers.benchmark.runner import chosen_solvers
-from mailopt_solvers.engines import Engine
+from mailopt_solvers.engines import Engine, EngineName
 
 _MOST = 2**30  # GiB
 _MEMORY = (Settings().memory_limit or 0) / 2**30
 bench = typer.Typer(no_args_is_help=True, help="Benchmark LP solvers on instances whose optima are known.")
 _out = Console(highlight=False)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 NoFigures = Annotated[bool, typer.Option("--no-figures", help="Write the report without figures.")]
 CollectionName = Annotated[
     str, typer.Option("--collection", metavar="NAME", help="small, medium or large; or the folder of an exported one.")
@@ -54,7 +51,7 @@ def run(
     time_limit: Annotated[float, typer.Option(help="Seconds for each instance.")] = 5.0,
     memory_limit: Annotated[float, typer.Option(help="GiB that solving may take; 0: no limit.")] = _MEMORY,
     repeats: Annotated[int, typer.Option(help="How often quick runs are repeated.")] = 3,
-    engine: Annotated[Literal["loky", "dask", "ray"], typer.Option(help="Where it runs.")] = "loky",
+    engine: Annotated[EngineName, typer.Option(help="Where it runs.")] = "loky",
     workers: Annotated[int, typer.Option(help="Processes at once; 1 for the least disturbed times.")] = 1,
     address: Annotated[str | None, typer.Option(help="Address of a Dask or Ray cluster that exists.")] = None,
     no_figures: NoFigures = False,
@@ -71,13 +68,7 @@ def run(
     if not no_figures:
         require_figures()
     found = _collection(collection, folder, as_json)
-    with nullcontext() if as_json else Progress() as bar:
-        task = None if bar is None else bar.add_task("solving", total=None)
-
-        def advance(done: int, total: int) -> None:
-            if bar is not None and task is not None:
-                bar.update(task, completed=done, total=total)
-
+    with _shown(not as_json, "solving") as advance:
         results = run_benchmark(found, folder, chosen, settings=settings, engine=where, progress=advance)
     _show(results, figures=not no_figures, as_json=as_json)
 
@@ -96,7 +87,7 @@ def export(
     """Write a collection: MPS files, their optima as fractions, and proofs."""
     made = _exported(folder, collection, family, size, seed or [0], as_json)
     if as_json:
-        _print_json({"command": "bench export", "folder": str(folder), "instances": [e.name for e in made.entries]})
+        print_json({"command": "bench export", "folder": str(folder), "instances": [e.name for e in made.entries]})
     else:
         _out.print(f"{len(made.entries)} instances written to {escape(str(folder))}")
 
@@ -111,7 +102,7 @@ def verify(
     proved = [entry.name for entry in collection.entries if collection.verify(entry)]
     unproved = [entry.name for entry in collection.entries if entry.name not in proved]
     if as_json:
-        _print_json({"command": "bench verify", "proved": proved, "not_proved": unproved})
+        print_json({"command": "bench verify", "proved": proved, "not_proved": unproved})
     else:
         _out.print(f"{len(proved)} of {len(collection.entries)} optima proved: {escape(str(folder))}")
         if unproved:
@@ -136,14 +127,15 @@ def list_all(as_json: Json = False) -> None:
     missing = {name: solver.missing() for name, solver in DEFAULT_MATRIX.items()}
     if as_json:
         families = {f.name: {"about": f.about, "sizes": f.sizes} for f in benchmark.FAMILIES.values()}
-        _print_json({"command": "bench list", "families": families, "settings": missing})
+        print_json({"command": "bench list", "families": families, "settings": missing})
         return
-    families_table = _table("family", "what; size", *benchmark.COLLECTIONS)
+    known = table_of("family", "what; size", *benchmark.COLLECTIONS)
     for f in benchmark.FAMILIES.values():
         sizes = (" ".join(map(str, f.sizes[name])) for name in benchmark.COLLECTIONS)
-        families_table.add_row(f.name, escape(f.about), *sizes)
-    _out.print(families_table)
-    solvers = _table("setting", "solver", "")
+        known.add_row(f.name, escape(f.about), *sizes)
+    _out.print(known)
+    solvers = table_of("setting", "solver", "")
+    solvers.columns[0].no_wrap = solvers.columns[1].no_wrap = True
     for name, solver in DEFAULT_MATRIX.items():
         solvers.add_row(name, escape(repr(solver)), escape(missing[name] or ""))
     _out.print(solvers)
@@ -167,10 +159,19 @@ def _collection(name: str, folder: Path, quiet: bool) -> Collection:
 def _exported(
     folder: Path, name: str, family: list[str] | None, size: list[int] | None, seed: list[int], quiet: bool
 ) -> Collection:
-    families = benchmark.FAMILIES.values() if family is None else [benchmark.family_named(f) for f in family]
-    count = sum(len(size or f.sizes.get(name, ())) for f in families) * len(seed)
-    with shown(not quiet, "making instances", count) as advance:
-        return benchmark.export(folder, name, families=family, sizes=size, seeds=seed, progress=lambda _: advance(1))
+    with _shown(not quiet, "making instances") as advance:
+        return benchmark.export(folder, name, families=family, sizes=size, seeds=seed, progress=advance)
+
+
+@contextmanager
+def _shown(progress: bool, title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a progress bar if asked to; what it yields takes the numbers of units that are done and of all."""
+    if not progress:
+        yield None
+        return
+    with Progress() as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _show(results: Results, *, figures: bool, as_json: bool) -> None:
@@ -191,9 +192,10 @@ def _show(results: Results, *, figures: bool, as_json: bool) -> None:
             for setting in found["medium"]
         }
         count = len({record.instance for record in cold})
-        _print_json({"command": "bench", "report": str(path), "instances": count, "settings": settings})
+        print_json({"command": "bench", "report": str(path), "instances": count, "settings": settings})
         return
-    table = _table("solver", *TOLERANCES, "mean, s", "false optima")
+    table = table_of("solver", *TOLERANCES, "mean, s", "false optima")
+    table.columns[0].no_wrap = True
     for setting, medium in found["medium"].items():
         solved = (f"{found[name][setting].solved} / {medium.count}" for name in TOLERANCES)
         table.add_row(setting, *solved, f"{medium.mean:.3g}", str(medium.false_optima))
@@ -207,14 +209,3 @@ def _show(results: Results, *, figures: bool, as_json: bool) -> None:
     for name, why in skipped.items():
         _out.print(f"Skipped: {name} ({escape(why)})")
     _out.print(f"Report: {escape(str(path))}")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, no_wrap=column in ("solver", "setting"))
-    return table
-
-
-def _print_json(fields: dict[str, Any]) -> None:
-    print(json.dumps(fields, indent=2, allow_nan=False))

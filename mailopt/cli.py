@@ -6,7 +6,6 @@ without a traceback.
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import closing
 from fractions import Fraction
@@ -15,7 +14,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -26,6 +24,7 @@ from mailopt.certificates import checker
 from mailopt.certificates.batch import CertifyOne, Outcome, certify_anywhere, certify_files, certify_with
 from mailopt.certificates.certificate import middle
 from mailopt.certificates.certify import Certifier
+from mailopt.console import Json, print_json, table_of
 from mailopt.evaluation.stages import Method
 from mailopt.games.files import game_content, policy_content
 from mailopt.progress import shown
@@ -43,8 +42,6 @@ _CLASSES: dict[str, mo.DeviationClass] = {
 }
 _OFFERED = "swap, external, coarse, internal, limited:K (at most K departures) or budget:KAPPA (KAPPA expected)"
 _METHODS = {"dp": "by dynamic programming", "lp": "by linear programming (HiGHS)"}
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
 def main() -> None:
@@ -90,7 +87,7 @@ def demo(
     found = by_dp.policy
     explicit = float(mo.values(game, found.deviation.apply(game, learner)).value[found.agent])
     if as_json:
-        _print_json(
+        print_json(
             {
                 "command": "demo",
                 "game": "unvisited_chain",
@@ -109,7 +106,7 @@ def demo(
         "nothing; the learner recommends (0, 0), which pays 1 to both at every step. Below is what the two play, and "
         "what that pays.\n"
     )
-    gaps = _table("", "dynamic program", "linear program (HiGHS)", "theory")
+    gaps = table_of("", "dynamic program", "linear program (HiGHS)", "theory")
     gaps.add_row("value gap", *(_number(numbers[m]["value_gap"]) for m in ("dp", "lp")), "0")
     gaps.add_row("regret gap", *(_number(numbers[m]["regret_gap"]) for m in ("dp", "lp")), f"H - 1 = {horizon - 1}")
     _out.print(gaps)
@@ -217,10 +214,10 @@ def _show_numbers(
         fields["value_gap"], fields["regret_gap"] = _value_gap(gap), gap.value
         fields["regret_gap_lower"], fields["regret_gap_upper"] = gap.lower, gap.upper
     if as_json:
-        _print_json(fields)
+        print_json(fields)
         return
     _out.print(f"[bold]{escape(repr(game))}[/bold]\n{deviations} deviations, {_METHODS[ours.method]}\n")
-    table = _table("", "agent", "obeying", "best deviation", "gain")
+    table = table_of("", "agent", "obeying", "best deviation", "gain")
     for label, found in [("policy", ours)] + ([] if gap is None else [("expert", gap.expert)]):
         for agent, (value, gain) in enumerate(zip(found.obedience.value, found.per_agent, strict=True)):
             name = escape(game.agent_name(agent))
@@ -272,11 +269,13 @@ def _certify_files(
         raise
     rows = [_row(done[index], path, target) for index, (path, target) in enumerate(zip(paths, targets, strict=True))]
     if as_json:
-        _print_json({"command": "certify", "version": mo.__version__, "certificates": rows})
+        print_json({"command": "certify", "version": mo.__version__, "certificates": rows})
     else:
         shown_claims = ["value_gap", "policy.regret", "regret_gap"] if certifier.expert else ["policy.regret"]
         _out.print(f"deviations: {escape(checker.described(certifier.described))}")
-        table = _table("policy", *(what.replace("policy.", "").replace("_", " ") for what in shown_claims), "width", "")
+        table = table_of(
+            "policy", *(what.replace("policy.", "").replace("_", " ") for what in shown_claims), "width", ""
+        )
         for row in rows:
             ends = [[Fraction(end) for end in row.get(what, [])] for what in shown_claims]
             width = f"{float(ends[-1][1] - ends[-1][0]):.1g}" if ends[-1] else ""
@@ -320,7 +319,7 @@ def verify(
     verdict = checker.verify(certificate_file.read_bytes(), *contents)
     if as_json:
         proved = {what: list(map(str, ends)) for what, ends in verdict.proved.items()}
-        _print_json(
+        print_json(
             {
                 "command": "verify",
                 "valid": verdict.valid,
@@ -330,7 +329,7 @@ def verify(
             }
         )
     else:
-        table = _table("", "at least", "at most")
+        table = table_of("", "at least", "at most")
         for what, interval in verdict.proved.items():
             table.add_row(what, *checker.written(interval))
         if verdict.proved:
@@ -375,7 +374,7 @@ def import_game(
         game = gambit.load_nfg(name).game
     game.save(output)
     if as_json:
-        _print_json({"command": "import", "spec": spec, "game": repr(game), "output": str(output)})
+        print_json({"command": "import", "spec": spec, "game": repr(game), "output": str(output)})
     else:
         _out.print(f"{escape(repr(game))}\nwritten to {escape(str(output))}")
 
@@ -410,7 +409,7 @@ def _regret_fields(game: mo.MarkovGame, policy: mo.CorrelatedPolicy, found: mo.R
 
 def _walks(game: mo.MarkovGame, agent: int, policies: dict[str, mo.CorrelatedPolicy]) -> Table:
     """Where each policy walks in a game in which all paths are certain, and what the agent is paid on the way."""
-    table = _table("step", *policies)
+    table = table_of("step", *policies)
     paths = [mo.occupancy(game, policy) for policy in policies.values()]
     steps = len(paths[0])
     shown = list(range(steps)) if steps <= _SHOWN else [*range(_SHOWN - 1), steps - 1]
@@ -435,7 +434,7 @@ def _print_departures(game: mo.MarkovGame, policy: mo.CorrelatedPolicy, best: mo
     finite = game.horizon is not None
     weight = "probability" if finite else "discounted frequency"
     staged = best.occupancy.ndim == 4  # a stationary policy of a discounted game has just one stage
-    table = _table(*([("step" if finite else "stage")] if staged else []), "state", "told", "plays", weight)
+    table = table_of(*([("step" if finite else "stage")] if staged else []), "state", "told", "plays", weight)
     for d in found[:_SHOWN]:
         actions = (game.action_name(best.agent, d.recommended), game.action_name(best.agent, d.played))
         texts = (escape(text) for text in (game.state_name(d.state), *actions))
@@ -445,13 +444,6 @@ def _print_departures(game: mo.MarkovGame, policy: mo.CorrelatedPolicy, best: mo
     _out.print(table)
     if len(found) > _SHOWN:
         _out.print(f"... and at {len(found) - _SHOWN} more places (--json lists all)")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column)
-    return table
 
 
 def _number(value: float) -> str:
@@ -482,7 +474,3 @@ def _class_of(text: str) -> mo.DeviationClass:
     except (KeyError, ValueError):
         raise mo.errors.InvalidOption(f"--deviations is {text!r}; it must be {_OFFERED}") from None
     return mo.Limited(int(number)) if name == "limited" else mo.Budget(number)
-
-
-def _print_json(fields: dict[str, Any]) -> None:
-    print(json.dumps(fields, indent=2, allow_nan=False))

@@ -42,7 +42,7 @@ def export(
     families: Sequence[str] | None = None,
     sizes: Sequence[int] | None = None,
     seeds: Sequence[int] = (0,),
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Collection:
     """Write a collection: compressed MPS files, proofs of their optima, and a manifest.
 
@@ -59,7 +59,7 @@ def export(
     seeds
         One instance of each family and size for each.
     progress
-        Called with the name of each instance before it is made.
+        Called with the numbers of instances that are made and of all, after each.
 
     Raises
     ------
@@ -84,21 +84,20 @@ def export(
     if len({family.name for family in chosen}) < len(chosen):
         raise InvalidOption(f"a family is given twice: {', '.join(family.name for family in chosen)}")
     table = "\n".join(f"| {family.name} | {family.about} |" for family in chosen)
-    made = _instances(chosen, collection, sizes, seeds, progress)
+    plan = [
+        (family, size, seed)
+        for family in chosen
+        for size in (family.sizes[collection] if sizes is None else sizes)
+        for seed in seeds
+    ]
     name = collection if families is None and sizes is None and tuple(seeds) == (0,) else f"part of {collection}"
-    return write_collection(folder, name, made, _ABOUT.format(name=name, families=table))
+    return write_collection(folder, name, _instances(plan, progress), _ABOUT.format(name=name, families=table))
 
 
 def _instances(
-    families: Sequence[Family],
-    collection: str,
-    sizes: Sequence[int] | None,
-    seeds: Sequence[int],
-    progress: Callable[[str], None] | None,
+    plan: Sequence[tuple[Family, int, int]], progress: Callable[[int, int], None] | None
 ) -> Iterator[Instance]:
-    for family in families:
-        for size in family.sizes[collection] if sizes is None else sizes:
-            for seed in seeds:
-                if progress is not None:
-                    progress(f"{family.name}-{size}")
-                yield family.instance(size, seed)
+    for done, (family, size, seed) in enumerate(plan, start=1):
+        yield family.instance(size, seed)
+        if progress is not None:
+            progress(done, len(plan))

@@ -33,13 +33,12 @@ def values_of(game: MarkovGame, policy: CorrelatedPolicy, agent: int) -> tuple[F
     read, names = checker.read_game(game_content(game))
     theirs = checker.read_policy(policy_content(policy, game), read, names)
     witness = ExactWitnesses(read, theirs, checker.read_class(class_content(Swap(), game), read, names)).of(agent)
-    initial = zip(read.initial.places, read.initial.weights, strict=True)
-    total = Fraction(read.initial.total)
-    weights = {state: Fraction(weight) / total for state, weight in initial}
-    return tuple(  # type: ignore[return-value]
-        sum((weight * start[state] for state, weight in weights.items()), Fraction(0))
-        for start in (witness.obey[0], witness.best[0][0])
+    initial = list(zip(read.initial.places, read.initial.weights, strict=True))
+    obey, best = (
+        sum((Fraction(weight) * values[state] for state, weight in initial), Fraction(0)) / read.initial.total
+        for values in (witness.obey[0], witness.best[0][0])
     )
+    return obey, best
 
 
 def on_payoffs(game: MarkovGame, solution: ExactSolution, weights: Sequence[int], *, swap: bool) -> Fraction:

@@ -12,6 +12,13 @@ from pathlib import Path
 from typing import IO
 
 
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write everything to an open file or pipe, of which one call may take a part."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Write beside the target and move into place, so that a failure leaves what was there."""

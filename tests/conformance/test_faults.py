@@ -18,7 +18,6 @@ import pytest
 from mailopt_solvers import (
     Answer,
     Basis,
-    Capability,
     Highs,
     LinearProgram,
     Request,
@@ -34,6 +33,7 @@ from mailopt_solvers import (
 from mailopt_solvers.program import FloatArray
 from tests.conformance import certificates
 from tests.conformance.programs import INF, INSTANCES, SENSES, known_pair, mirrored, program, rescaled
+from tests.solvers.bare_solver import BareSolver
 
 Lie = Callable[[LinearProgram, Answer, Request], Any]
 NAN = np.nan
@@ -42,7 +42,7 @@ TRUTH = program([1, 2], [[1, 1]], 1, 4, upper=3)
 """Optimum 1 at (1, 0) with row dual 1."""
 
 
-class Liar(Solver):
+class Liar(BareSolver):
     """HiGHS with its answers passed through a lie: the first only, or that to every program."""
 
     backend: ClassVar[str] = "liar"
@@ -53,17 +53,6 @@ class Liar(Solver):
         self._lie = lie
         self._always = always
         self.requests: list[Request] = []
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        return frozenset()
-
-    @property
-    def tolerance(self) -> float:
-        return 1e-7
-
-    def missing(self) -> str | None:
-        return None
 
     def run(self, program: LinearProgram, request: Request) -> Any:
         self.requests.append(request)

@@ -27,6 +27,7 @@ import numpy as np
 from mailopt_solvers.basis import Basis
 from mailopt_solvers.benchmark.tasks import LENGTH, PATIENCE, READY, Answered, Outcome, Task, frame, line, read_frame
 from mailopt_solvers.errors import MailoptError
+from mailopt_solvers.files import write_all
 from mailopt_solvers.orphans import end_with_parent
 from mailopt_solvers.program import FloatArray, LinearProgram
 from mailopt_solvers.solution import Termination
@@ -98,9 +99,7 @@ def _child(message: bytes, reply: int, words: int) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(words, 1)
         os.dup2(words, 2)
-        content = memoryview(frame(pickle.dumps(_done(message))))
-        while content:
-            content = content[os.write(reply, content) :]
+        write_all(reply, frame(pickle.dumps(_done(message))))
     except BaseException as error:  # noqa: BLE001 - told by the exit status and the last words
         os.write(2, f"{type(error).__name__}: {error}".encode(errors="replace"))
         os._exit(1)

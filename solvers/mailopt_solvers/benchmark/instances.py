@@ -204,14 +204,19 @@ class Collection:
         return tuple(self._program(entry, part) for part in entry.programs)
 
     def _program(self, entry: Entry, part: ProgramFile) -> LinearProgram:
-        path = self.folder / part.file
-        if _digest(path) != part.digest:
-            raise MalformedCollection(f"{path} is not the file that the manifest is about: its digest differs")
+        path = self._path(part)
         program = read_mps(path)
         size = (program.num_rows, program.num_variables, program.num_nonzeros)
         if size != (part.rows, part.columns, part.nonzeros):
             raise MalformedCollection(f"{path} holds {program!r}, the manifest says otherwise for {entry.name}")
         return program
+
+    def _path(self, part: ProgramFile) -> Path:
+        """Say where a program is, if it is the one that the manifest is about."""
+        path = self.folder / part.file
+        if _digest(path) != part.digest:
+            raise MalformedCollection(f"{path} is not the file that the manifest is about: its digest differs")
+        return path
 
     def verify(self, entry: Entry) -> bool:
         """Prove the optima of an instance from its files with :mod:`~mailopt_solvers.benchmark.optimum_checker`.
@@ -226,18 +231,9 @@ class Collection:
             A file is not the one that the manifest is about, or a proof does not prove what the manifest says.
         """
         for part in entry.programs:
-            path = self.folder / part.file
-            if _digest(path) != part.digest:
-                raise MalformedCollection(f"{path} is not the file that the manifest is about: its digest differs")
+            path = self._path(part)
             if part.proof is not None:
-                try:
-                    proved, largest = optimum_checker.check(path, self.folder / part.proof)
-                except optimum_checker.NotProved as error:
-                    raise MalformedCollection(f"{entry.name}: {error}") from None
-                if not part.optimum.lower == proved == part.optimum.upper:
-                    raise MalformedCollection(f"{entry.name}: the proof is of {proved}, the manifest says otherwise")
-                if part.optimum.scale != scale_of(proved, largest):
-                    raise MalformedCollection(f"{entry.name}: the scale is not that of the point in the proof")
+                _require_proof(entry.name, path, self.folder / part.proof, part.optimum)
         return all(part.proof is not None for part in entry.programs)
 
 
@@ -293,12 +289,7 @@ def _written(folder: Path, instance: Instance) -> dict[str, Any]:
         if proof is not None:
             proof_name = f"{stem}.proof.json.gz"
             _write(folder / proof_name, gzip.compress(json.dumps(_proof(program, proof)).encode(), mtime=0))
-            try:
-                proved, largest = optimum_checker.check(path, folder / proof_name)
-            except optimum_checker.NotProved as error:
-                raise MalformedCollection(f"{instance.name}: {error}") from None
-            if not optimum.lower == proved == optimum.upper or optimum.scale != scale_of(proved, largest):
-                raise MalformedCollection(f"{instance.name}: proved {proved}, but given as {optimum}")
+            _require_proof(instance.name, path, folder / proof_name, optimum)
             methods = (*methods, _ON_FILE)
         exact = optimum.lower == optimum.upper
         programs.append(
@@ -334,6 +325,16 @@ def _proof(program: LinearProgram, proof: ExactSolution) -> dict[str, Any]:
         "x": named(columns, proof.x),
         "row_duals": named(rows, proof.row_duals),
     }
+
+
+def _require_proof(name: str, path: Path, proof: Path, optimum: KnownOptimum) -> None:
+    """Require that a proof proves from its file what is given of the optimum."""
+    try:
+        proved, largest = optimum_checker.check(path, proof)
+    except optimum_checker.NotProved as error:
+        raise MalformedCollection(f"{name}: {error}") from None
+    if not optimum.lower == proved == optimum.upper or optimum.scale != scale_of(proved, largest):
+        raise MalformedCollection(f"{name}: proved {proved}, but given as {optimum}")
 
 
 def _entry(item: Mapping[str, Any]) -> Entry:

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 
 from mailopt_solvers.benchmark.tasks import LENGTH, PATIENCE, READY, Outcome, Task, frame, line
 from mailopt_solvers.errors import SolverFailed
+from mailopt_solvers.files import write_all
 
 _GRACE = 2.0  # seconds beyond its limit, and a tenth of it, after which a task is killed
 _LATE = 5.0  # seconds beyond that, after which the process that should have killed it is
@@ -115,10 +116,8 @@ class _Server:
 
     def _send(self, content: bytes) -> None:
         assert self._process.stdin is not None
-        view = memoryview(content)
         with suppress(BrokenPipeError):  # it is gone, and there will be no reply
-            while view:
-                view = view[os.write(self._process.stdin.fileno(), view) :]
+            write_all(self._process.stdin.fileno(), content)
 
     def _reply(self, deadline: float) -> bytes | None:
         """Read one frame; None if there is none by then."""

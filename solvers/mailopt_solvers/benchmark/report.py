@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mailopt_solvers.benchmark.figures import draw
@@ -11,6 +11,7 @@ from mailopt_solvers.benchmark.judging import TOLERANCES
 from mailopt_solvers.benchmark.results import Record, Results
 from mailopt_solvers.benchmark.statistics import (
     SHIFT,
+    Summary,
     WarmStart,
     false_claims,
     fastest,
@@ -69,6 +70,7 @@ def write_report(results: Results, *, figures: bool = True) -> Path:
 
 def _lines(results: Results, cold: Sequence[Record], drawn: Sequence[tuple[str, str]]) -> list[str]:
     limit = results.time_limit
+    ranked = {name: summaries(cold, name, limit) for name in TOLERANCES}
     instances = len({record.instance for record in cold})
     families = len({record.family for record in cold})
     lines = [
@@ -78,7 +80,7 @@ def _lines(results: Results, cold: Sequence[Record], drawn: Sequence[tuple[str, 
         f"{min(r.nonzeros for r in cold)} to {max(r.nonzeros for r in cold)} nonzeros. The optimum of each is known "
         "independently; answers are judged against it and by their residuals, whatever the solver says.",
         "",
-        *_findings(cold, limit),
+        *_findings(ranked),
     ]
     for name in TOLERANCES:
         lines += ["", f"## Solved at tolerance set {name} ({TOLERANCES[name]:g})", ""]
@@ -89,7 +91,7 @@ def _lines(results: Results, cold: Sequence[Record], drawn: Sequence[tuple[str, 
                 " False optima: claims of an optimum that is none at this tolerance set.",
                 "",
             ]
-        found = summaries(cold, name, limit)
+        found = ranked[name]
         best = found[0].mean
         lines += _table(
             ["solver", "solved", "mean, s", "relative", "false optima"],
@@ -140,9 +142,9 @@ def _lines(results: Results, cold: Sequence[Record], drawn: Sequence[tuple[str, 
     return [*lines, "## Conditions", "", *_conditions(results)]
 
 
-def _findings(cold: Sequence[Record], limit: float) -> list[str]:
+def _findings(ranked: Mapping[str, Sequence[Summary]]) -> list[str]:
     """Say in a few sentences who wins and who is wrong."""
-    first, *others = summaries(cold, _MAIN, limit)
+    first, *others = ranked[_MAIN]
     counts = {summary.count for summary in (first, *others)}
     said = []
     if len(counts) > 1:
@@ -155,10 +157,10 @@ def _findings(cold: Sequence[Record], limit: float) -> list[str]:
         )
     else:
         said.append(f"- Nothing is solved at tolerance set {_MAIN}.")
-    complete = [s.setting for s in summaries(cold, "high", limit) if s.solved == s.count]
+    complete = [s.setting for s in ranked["high"] if s.solved == s.count]
     said.append(f"- Solve everything at tolerance set high: {', '.join(complete) or 'none'}.")
-    for name in TOLERANCES:
-        liars = sorted((s for s in summaries(cold, name, limit) if s.false_optima), key=lambda s: -s.false_optima)
+    for name, found in ranked.items():
+        liars = sorted((s for s in found if s.false_optima), key=lambda s: -s.false_optima)
         said.append(
             f"- Claim optima that are none at tolerance set {name}: "
             + (", ".join(f"{s.setting} ({s.false_optima} of {s.count})" for s in liars) or "none")

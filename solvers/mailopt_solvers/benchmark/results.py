@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import IO, Any
 
 from mailopt_solvers.benchmark.judging import TOLERANCES
 from mailopt_solvers.errors import InvalidOption, MalformedResults
+from mailopt_solvers.files import write_all
 
 RESULTS, ABOUT = "results.csv", "run.json"
 _FORMAT = {"format": "mailopt.benchmark.run", "version": 1}
@@ -195,9 +195,7 @@ def append(file: IO[bytes], record: Record) -> None:
     row = record.row().encode()
     before = os.fstat(file.fileno()).st_size
     try:
-        view = memoryview(row)
-        while view:
-            view = view[os.write(file.fileno(), view) :]
+        write_all(file.fileno(), row)
         os.fsync(file.fileno())
     except BaseException:
         os.ftruncate(file.fileno(), before)
@@ -268,6 +266,4 @@ def _records(path: Path, file: IO[bytes]) -> list[Record]:
 
 
 def _written(value: object) -> str:
-    if isinstance(value, float):
-        return "nan" if math.isnan(value) else repr(value)
-    return " ".join(str(value).split()) if isinstance(value, str) else str(value)
+    return " ".join(str(value).split()) if isinstance(value, str) else repr(value)

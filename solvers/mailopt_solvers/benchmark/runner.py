@@ -287,7 +287,7 @@ def _record(work: _Work) -> tuple[Record, dict[str, Any]]:
         **asdict(judgement),
         memory=-1 if outcome.memory is None else outcome.memory,
         machine=name,
-        detail=outcome.detail[:300],
+        detail=outcome.detail,
     )
     return record, machine
 

@@ -12,10 +12,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from mailopt_solvers import Answer, Capability, Highs, LinearProgram, Request, Solver, Termination
+from mailopt_solvers import Answer, Highs, LinearProgram, Request, Termination
+from tests.solvers.bare_solver import BareSolver
 
 
-class Planted(Solver):
+class Planted(BareSolver):
     """Solves with HiGHS; each fault is a method."""
 
     backend: ClassVar[str] = "planted"
@@ -23,17 +24,6 @@ class Planted(Solver):
         *("liar", "denier", "crasher", "hog", "sleeper", "thrower", "mute", "honest", "infinite", "huge", "listy"),
         *("wordy", "nothing", "server_killer", "group_killer", "daemon", "timeless"),
     )
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        return frozenset()
-
-    @property
-    def tolerance(self) -> float:
-        return 1e-7
-
-    def missing(self) -> str | None:
-        return None
 
     def run(self, program: LinearProgram, request: Request) -> Answer:
         truth = Highs("simplex").run(program, request)
